@@ -1,0 +1,172 @@
+"""The plan of a run, and the agreement its parties sign.
+
+A plan says who takes part, with which columns, how they are encoded, which model is trained and for what purpose. Its
+seed fixes row slices and nothing else: keys, masks and noise never come from a plan.
+An agreement is the plan together with each party's signed statement; every later message is bound to its digest.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from protocols.errors import ConfigError, MalformedMessage
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+MAX_PLAN_BYTES = 256 * 1024
+
+
+class Strict(BaseModel):
+    """Immutable, and refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PartyPlan(Strict):
+    """What one party brings: a table it has configured, and which of its columns."""
+
+    table: Name
+    columns: tuple[Column, ...] = Field(min_length=1, max_length=4096)
+
+    @model_validator(mode="after")
+    def _no_duplicates(self) -> Self:
+        if len(set(self.columns)) != len(self.columns):
+            raise ValueError("a column is named twice")
+        return self
+
+
+class ModelPlan(Strict):
+    """The scorecard: encoding of the columns, activation, number of steps and ridge penalty."""
+
+    kind: Literal["scorecard"] = "scorecard"
+    encoding: Literal["dummy", "numeric", "woe"] = "dummy"
+    bins: int = Field(5, ge=2, le=32, description="quantile bins per numeric column (dummy)")
+    minimum_support: int = Field(20, ge=20, description="rows a bin needs; smaller bins are merged")
+    activation: Literal["anchored"] = "anchored"
+    steps: int = Field(12, ge=1, le=64, description="accelerated full-batch steps; fixed in advance")
+    l2: float = Field(0.001, ge=0, le=1, description="ridge per row on whitened coordinates, intercept excluded")
+    release: Literal["owner", "shared"] = "owner"
+
+
+class AlignmentPlan(Strict):
+    """How identifiers are made comparable, and how small an intersection may be."""
+
+    normalise: tuple[Literal["trim", "casefold", "nfkc"], ...] = ("trim", "casefold", "nfkc")
+    minimum_intersection: int = Field(1000, ge=1)
+
+
+class SlicesPlan(Strict):
+    """Shares of the aligned rows, drawn by a keyed hash of the identifier: stable across runs with the same seed."""
+
+    train: float = Field(0.7, gt=0, lt=1)
+    calibration: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    seed: str = Field("1", min_length=1, max_length=64)
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        if abs(self.train + self.calibration + self.test - 1) > 1e-9:
+            raise ValueError("train + calibration + test must be 1")
+        return self
+
+    def key(self) -> bytes:
+        """The hash key of the slices: 32 bytes, public to the parties of the plan."""
+        return hashlib.sha256(b"sealscore slices v1\0" + self.seed.encode()).digest()
+
+
+class LimitsPlan(Strict):
+    """Deadlines: no wait in a run is without one."""
+
+    run_deadline_s: int = Field(3600, ge=30, le=7 * 86400)
+    peer_deadline_s: int = Field(120, ge=5, le=86400)
+
+
+class Plan(Strict):
+    """One run. `canonical()` is what is hashed, signed and sent."""
+
+    version: Literal[1] = 1
+    kind: Literal["train", "score"] = "train"
+    purpose: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    label_party: Name
+    feature_parties: tuple[Name, ...] = Field(min_length=1, max_length=1)
+    parties: dict[Name, PartyPlan]
+    model: ModelPlan = ModelPlan()
+    alignment: AlignmentPlan = AlignmentPlan()
+    slices: SlicesPlan = SlicesPlan()
+    limits: LimitsPlan = LimitsPlan()
+    model_id: str | None = Field(None, pattern=r"^m-[0-9a-f]{16}$", description="score: the published model")
+
+    @model_validator(mode="after")
+    def _parties_agree(self) -> Self:
+        named = {self.label_party, *self.feature_parties}
+        if len(named) != 1 + len(self.feature_parties):
+            raise ValueError("label_party and feature_parties must be different parties")
+        if named != set(self.parties):
+            raise ValueError(f"[parties] must have exactly {', '.join(sorted(named))}")
+        if (self.kind == "score") != (self.model_id is not None):
+            raise ValueError("model_id belongs to a plan of kind score, and only there")
+        return self
+
+    def canonical(self) -> bytes:
+        """The plan as canonical JSON (sorted keys, no spaces, UTF-8)."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical form, hex."""
+        return hashlib.sha256(self.canonical()).hexdigest()
+
+    @classmethod
+    def from_toml_text(cls, text: str, source: str = "plan") -> Plan:
+        """Parse and validate; ConfigError names the setting."""
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{source}: not valid TOML ({error})") from None
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {first_problem(error)}") from None
+
+    @classmethod
+    def from_canonical(cls, data: bytes) -> Plan:
+        """Decode bytes that must be exactly the canonical form; MalformedMessage otherwise."""
+        try:
+            plan = cls.model_validate(parse_canonical_json(data, MAX_PLAN_BYTES))
+        except ValidationError as error:
+            raise MalformedMessage(f"a plan that does not validate: {first_problem(error)}") from None
+        if plan.canonical() != data:
+            raise MalformedMessage("a plan that is not in canonical form")
+        return plan
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one JSON form that is signed: sorted keys, no spaces, UTF-8, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse_canonical_json(data: bytes, max_bytes: int) -> Any:
+    """Decode canonical JSON and refuse any other spelling of the same value."""
+    if len(data) > max_bytes:
+        raise MalformedMessage(f"expected at most {max_bytes} bytes of JSON, got {len(data)}")
+    try:
+        value = json.loads(data)
+        if canonical_json(value) != data:
+            raise MalformedMessage("JSON that is not in canonical form")
+    except (ValueError, RecursionError):
+        raise MalformedMessage("bytes that are not JSON") from None
+    return value
+
+
+def first_problem(error: ValidationError) -> str:
+    """One sentence out of pydantic's list: which setting, what is wrong, how many more."""
+    problems = error.errors(include_url=False, include_input=False)
+    where = ".".join(str(part) for part in problems[0]["loc"]) or "the whole"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"setting {where}: {problems[0]['msg']}{more}"
+
+
+def agreement_bytes(run: str, plan: Plan, statements: dict[str, str]) -> bytes:
+    """What all parties of a run agree on: run, plan and each party's canonical statement, as canonical JSON."""
+    return canonical_json({"version": 1, "run": run, "plan": json.loads(plan.canonical()), "statements": statements})

@@ -1,0 +1,105 @@
+"""A party's own rules, closed by default: what a plan may ask of it. TOML in, immutable `Policy` out.
+
+A plan that asks for more is refused before any data is read, with the name of the setting.
+"""
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from protocols.errors import ConfigError, PolicyRefused
+from protocols.plan import Name, Plan, Strict, canonical_json, first_problem
+
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ROWS_PER_COEFFICIENT = 50  # notes: n=1024, d=256 gave every label away; n >= 50 * sum(d) does not
+
+
+class PeerPolicy(Strict):
+    """A peer this party works with, known by the fingerprint of its identity key, confirmed out of band."""
+
+    fingerprint: Fingerprint
+
+
+class Policy(Strict):
+    """The typed policy of one party."""
+
+    version: Literal[1] = 1
+    purposes: tuple[str, ...] = Field(min_length=1, description="purposes a run may declare")
+    peers: dict[Name, PeerPolicy] = Field(min_length=1)
+    kinds: tuple[Literal["train", "score"], ...] = ("train",)
+    encodings: tuple[Literal["dummy", "numeric"], ...] = ("dummy",)
+    release: tuple[Literal["owner"], ...] = ("owner",)
+    minimum_intersection_rows: int = Field(1000, ge=256)
+    minimum_bin_rows: int = Field(20, ge=20)
+    maximum_steps: int = Field(32, ge=1, le=64)
+    maximum_runs_per_day: int = Field(100, ge=1)
+    sensitivity_allowed: tuple[Literal["C1", "C2"], ...] = ("C1", "C2")
+    maximum_message_bytes: int = Field(512 * 1024 * 1024, ge=1024 * 1024)
+    tile_cache_bytes: int = Field(2 * 1024**3, ge=0)
+
+    @classmethod
+    def from_toml_text(cls, text: str, source: str = "policy") -> Policy:
+        """Parse and validate; ConfigError names the setting."""
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{source}: not valid TOML ({error})") from None
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {first_problem(error)}") from None
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, hex: which policy was in force."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+
+    def check(self, plan: Plan, party: str) -> None:
+        """Refuse a plan that asks `party` for more than this policy gives; PolicyRefused names the setting."""
+        if party not in plan.parties:
+            raise PolicyRefused("peers", f"the plan does not name {party} as a party")
+        for setting, holds, sentence in self._rules(plan, party):
+            if not holds:
+                raise PolicyRefused(setting, sentence)
+
+    def _rules(self, plan: Plan, party: str) -> list[tuple[str, bool, str]]:
+        model, strangers = plan.model, sorted(set(plan.parties) - {party} - set(self.peers))
+        return [
+            ("purposes", plan.purpose in self.purposes,
+             f"the plan's purpose is {plan.purpose}, allowed: {', '.join(self.purposes)}"),
+            ("peers", not strangers, f"the plan names {', '.join(strangers)}, whose fingerprint is not pinned here"),
+            ("kinds", plan.kind in self.kinds, f"a run of kind {plan.kind}, allowed: {', '.join(self.kinds)}"),
+            ("encodings", model.encoding in self.encodings, _encoding_sentence(model.encoding, self.encodings)),
+            ("release", model.release in self.release,
+             f"release = {model.release!r} is asked for, allowed: {', '.join(self.release)}"),
+            ("minimum_intersection_rows", plan.alignment.minimum_intersection >= self.minimum_intersection_rows,
+             f"the plan accepts {plan.alignment.minimum_intersection} common rows, "
+             f"at least {self.minimum_intersection_rows} are required"),
+            ("minimum_bin_rows", model.minimum_support >= self.minimum_bin_rows,
+             f"the plan accepts bins of {model.minimum_support} rows, at least {self.minimum_bin_rows} are required"),
+            ("maximum_steps", model.steps <= self.maximum_steps,
+             f"the plan asks for {model.steps} steps, at most {self.maximum_steps} are allowed"),
+        ]
+
+    def check_sensitivity(self, levels: dict[str, str]) -> None:
+        """Refuse columns above the allowed level; `levels` maps a column's name to C1, C2 or C3."""
+        above = sorted(c for c, level in levels.items() if level not in self.sensitivity_allowed)
+        if above:
+            raise PolicyRefused("sensitivity_allowed", f"columns above the allowed level: {', '.join(above)}")
+
+    def check_rows(self, rows_train: int, coefficients: int) -> None:
+        """Owner release with few rows gives labels away: require n >= 50 * sum of d (notes: owner release)."""
+        if rows_train < ROWS_PER_COEFFICIENT * coefficients:
+            raise PolicyRefused(
+                "release",
+                f"releasing {coefficients} coefficients to their owners needs at least "
+                f"{ROWS_PER_COEFFICIENT * coefficients} training rows, there are {rows_train}; "
+                "take fewer columns or bins, or more rows",
+            )
+
+
+def _encoding_sentence(asked: str, allowed: tuple[str, ...]) -> str:
+    if asked == "woe":
+        return ("encoding = 'woe' would show each party the default rate of its bins, which no policy of this version "
+                "can allow; choose dummy or numeric")
+    return f"encoding = {asked!r} is asked for, allowed: {', '.join(allowed)}"
