@@ -189,8 +189,8 @@ class _Source:
         query = "select count(distinct line), min(line) from reject_errors"
         count, first = self.connection.raw_sql(query).fetchone()
         if count:
-            raise DataError(f"{self.path.name}: {count} rows do not have the {len(self.names)} fields of the header (or are "
-                            f"not valid UTF-8 text), the first at line {first}; check delimiter, quotes and encoding")
+            raise DataError(f"{self.path.name}: {count} rows do not have the {len(self.names)} fields of the header "
+                            f"(or are not UTF-8 text), the first at line {first}; check delimiter, quotes, encoding")
 
 
 @contextmanager
@@ -238,7 +238,8 @@ def _header(path: Path, delimiter: str) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             names = next(csv.reader(lines, delimiter=delimiter), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name}: not readable ({type(error).__name__}); expected UTF-8 text with a header") from None
+        cause = type(error).__name__
+        raise DataError(f"{path.name}: not readable ({cause}); expected UTF-8 text with a header line") from None
     repeated = sorted({name for name in names if names.count(name) > 1})
     if not names or repeated or not all(name.strip() for name in names):
         found = f"repeats {_quoted(repeated)}" if repeated else "has an empty name"
@@ -253,8 +254,8 @@ def _wanted(config: TableConfig) -> list[str]:
 def _require_columns(path: Path, names: list[str], wanted: list[str]) -> None:
     absent = [name for name in wanted if name not in names]
     if absent:
-        raise DataError(f"{path.name}: no column {_quoted(absent)} among the {len(names)} columns of the file; check the "
-                        "table's configuration and its delimiter")
+        raise DataError(f"{path.name}: no column {_quoted(absent)} among the {len(names)} columns of the file; check "
+                        "the table's configuration and its delimiter")
 
 
 def _cell(column: Any, missing: tuple[str, ...]) -> Any:
@@ -300,8 +301,8 @@ def _column(path: Path, name: str, declared: ColumnConfig, answer: pa.Table) -> 
         return _category(path, name, answer[f"c{name}"])
     state = answer[f"s{name}"].to_numpy().astype(np.int8)
     if invalid := int((state == _INVALID).sum()):
-        raise DataError(f"{path.name}: column {name!r} holds {invalid} of {len(state)} cells that are not numbers; declare "
-                        "it as type \"category\" or list the texts under `missing`")
+        raise DataError(f"{path.name}: column {name!r} holds {invalid} of {len(state)} cells that are not numbers; "
+                        "declare it as type \"category\" or list the texts under `missing`")
     values = np.where(state == 0, answer[f"v{name}"].to_numpy(zero_copy_only=False), np.nan)
     return ColumnData("number", values.astype(np.float64), np.maximum(state, 0), declared.special)
 
@@ -319,11 +320,11 @@ def _category(path: Path, name: str, cells: pa.ChunkedArray) -> ColumnData:
 def _ids(path: Path, name: str, answer: pa.Table) -> list[str]:
     ids = answer["id"]
     if ids.null_count:
-        raise DataError(f"{path.name}: id column {name!r} is empty in {ids.null_count} of {len(ids)} rows; every row needs "
-                        "an id")
+        raise DataError(f"{path.name}: id column {name!r} is empty in {ids.null_count} of {len(ids)} rows; every row "
+                        "needs an id")
     if repeated := len(ids) - len(pc.unique(ids)):
-        raise DataError(f"{path.name}: id column {name!r} repeats ids in {repeated} of {len(ids)} rows; expected one row "
-                        "per person")
+        raise DataError(f"{path.name}: id column {name!r} repeats ids in {repeated} of {len(ids)} rows; expected one "
+                        "row per person")
     return ids.to_pylist()
 
 
@@ -332,8 +333,8 @@ def _label(path: Path, name: str | None, answer: pa.Table) -> np.ndarray | None:
         return None
     values = answer["label"].to_numpy(zero_copy_only=False).astype(np.float64)
     if bad := int((~np.isin(values, (0.0, 1.0))).sum()):
-        raise DataError(f"{path.name}: label column {name!r} is neither 0 nor 1 in {bad} of {len(values)} rows; expected "
-                        "1 = event (default) and 0 = nonevent in every row")
+        raise DataError(f"{path.name}: label column {name!r} is neither 0 nor 1 in {bad} of {len(values)} rows; "
+                        "expected 1 = event (default) and 0 = nonevent in every row")
     if values.min() == values.max():
         raise DataError(f"{path.name}: label column {name!r} holds one class only; expected both events and nonevents")
     return values.astype(np.int8)
