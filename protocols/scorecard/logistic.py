@@ -56,7 +56,7 @@ def fit(features: np.ndarray, labels: np.ndarray, l2: float, *, tolerance: float
         max_iterations: int = 100) -> LogisticFit:
     """Fit on (n, d) features without an intercept column and (n,) labels in {0, 1}.
 
-    Ends when the largest component of the gradient (per row) is below `tolerance`, or when no step improves.
+    Ends when the gradient per row, each component in units of its column's root mean square, is below `tolerance`.
     Raises DataError for shapes that do not match, values that are not finite, other labels or a single class.
     """
     features, labels = _checked(features, labels, l2)
@@ -75,18 +75,16 @@ def fit_targets(features: np.ndarray, targets: np.ndarray, l2: float, *, toleran
     theta = np.zeros(features.shape[1] + 1)
     theta[0] = _log_odds(targets)
     z = _predict(features, theta)
-    converged, iteration = False, 0
-    for iteration in range(1, max_iterations + 1):  # noqa: B007  (the count is part of the result)
+    units = _column_units(features)
+    for iteration in range(max_iterations):
         gradient, hessian = _derivatives(features, targets, z, theta, penalty)
-        if np.abs(gradient).max() < tolerance:
-            converged = True
-            break
+        if np.abs(gradient / units).max() < tolerance:
+            return LogisticFit(float(theta[0]), theta[1:].copy(), True, iteration)
         moved = _line_search(features, targets, theta, _newton_direction(hessian, gradient), penalty, z)
         if moved is None:
-            converged = bool(np.abs(gradient).max() < max(tolerance, 1e-7))
-            break
+            return LogisticFit(float(theta[0]), theta[1:].copy(), False, iteration)
         theta, z = moved
-    return LogisticFit(float(theta[0]), theta[1:].copy(), converged, iteration)
+    return LogisticFit(float(theta[0]), theta[1:].copy(), False, max_iterations)
 
 
 def _checked(features: np.ndarray, labels: np.ndarray, l2: float, binary: bool = True
@@ -103,6 +101,12 @@ def _checked(features: np.ndarray, labels: np.ndarray, l2: float, binary: bool =
     if not np.isfinite(l2) or l2 < 0:
         raise DataError(f"the penalty l2 must be zero or a positive number; got {l2}; set it in the plan's model table")
     return features, labels
+
+
+def _column_units(features: np.ndarray) -> np.ndarray:
+    """Root mean square of the intercept column (1) and of each column; 1 for all-zero columns."""
+    squares = np.einsum("ij,ij->j", features, features) / len(features)
+    return np.concatenate([[1.0], np.sqrt(np.where(squares > 0, squares, 1.0))])
 
 
 def _log_odds(targets: np.ndarray) -> float:
@@ -151,13 +155,17 @@ def _newton_direction(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
 def _line_search(features: np.ndarray, targets: np.ndarray, theta: np.ndarray, direction: np.ndarray,
                  penalty: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Halve the step until the objective falls; None when forty halvings do not help (rounding level)."""
+    """Halve the step until the objective does not rise by more than its rounding error; None after forty halvings.
+
+    Equality is accepted because the last Newton steps improve the gradient where the objective no longer shows it.
+    """
     before = _objective(z, targets, theta, penalty)
+    before += 4 * np.finfo(float).eps * max(1.0, before)
     change = _predict(features, direction)
     step = min(1.0, LARGEST_STEP / max(float(np.abs(change).max()), np.finfo(float).tiny))
     for _ in range(40):
         moved, moved_z = theta + step * direction, z + step * change
-        if _objective(moved_z, targets, moved, penalty) < before:
+        if _objective(moved_z, targets, moved, penalty) <= before:
             return moved, moved_z
         step /= 2
     return None
