@@ -34,7 +34,7 @@ class Whitening:
         values, vectors = np.linalg.eigh(centred.T @ centred / len(columns))
         keep = values > max(values.max(initial=0.0) * MINIMUM_EIGENVALUE, 1e-12)
         if not keep.any():
-            raise DataError("expected at least one column that varies on the training rows, got none; check the columns")
+            raise DataError("expected a column that varies on the training rows, got none; check the columns")
         fitted = cls(mean, _fix_signs(vectors[:, keep]) / np.sqrt(values[keep]))
         check_whitened(fitted.transform(columns))
         return fitted
@@ -65,8 +65,8 @@ def check_whitened(whitened: np.ndarray) -> None:
     largest = float(np.abs(whitened).max(initial=0.0))
     if largest >= MAXIMUM_ABSOLUTE - 1:
         raise DataError(
-            f"expected whitened values below {MAXIMUM_ABSOLUTE:.0f}, got {largest:.0f}: a column is constant but for very "
-            "few rows; merge its rare values or leave it out"
+            f"expected whitened values below {MAXIMUM_ABSOLUTE:.0f}, got {largest:.0f}: a column is constant "
+            "but for very few rows; merge its rare values or leave it out"
         )
     norms = (whitened**2).mean(axis=0)
     if np.abs(norms - 1).max(initial=0.0) > NORM_TOLERANCE:

@@ -1,0 +1,106 @@
+"""The bank's side of strict training: it holds the labels and the anchor, its own model's score of every row."""
+from __future__ import annotations
+
+import math
+import struct
+
+import numpy as np
+
+from protocols.crypto import elementwise
+from protocols.crypto.fixed_point import to_fixed
+from protocols.crypto.keys import KeyPair
+from protocols.crypto.ring import RING
+from protocols.errors import MalformedMessage, ProtocolError
+from protocols.role import Message, Opening
+from protocols.scorecard import layout as fixed
+from protocols.scorecard.logistic import sigmoid
+from protocols.scorecard.training import Trainer, TrainingConfig
+
+
+class LabelTrainer(Trainer):
+    """`columns`: (n, d) whitened, the first of ones; `labels`: (n,) 0/1; `own_model`: (d,) the bank-only fit."""
+
+    party_first = True
+
+    def __init__(
+        self,
+        columns: np.ndarray,
+        labels: np.ndarray,
+        own_model: np.ndarray,
+        keys: KeyPair,
+        config: TrainingConfig,
+        peer_public: bytes | None = None,
+    ):
+        super().__init__(columns, keys, config, peer_public)
+        self._labels, self._own_model = labels.astype(float), own_model
+        self._anchor = self._columns @ own_model
+        rate = sigmoid(self._anchor)
+        self._rate, self._slope = rate, rate * (1 - rate)
+        weighted = (self._columns * self._slope[:, None]).T @ self._columns / len(columns)
+        values, vectors = np.linalg.eigh(weighted)
+        self._own_eigenvalue, self._own_direction = float(values[-1]), vectors[:, -1]
+
+    def _power_start(self) -> np.ndarray:
+        return self._own_direction
+
+    def _weight_start(self) -> np.ndarray:
+        return self._own_model
+
+    def _slopes(self) -> np.ndarray:
+        """D as integers with slope_bits. Power iterations use D / (2 lambda_bank), which keeps their norm near 1."""
+        if self._s["number"] < fixed.POWER_PASSES:
+            slope = self._slope[: self._pass_rows()] / (2 * self._own_eigenvalue)
+        else:
+            slope = self._slope
+        return np.maximum(to_fixed(slope, self._layout.slope_bits), 1)
+
+    def _residual(self) -> list[Message]:
+        self._s["expect"] = "residual.request"
+        return []
+
+    def _on_residual_request(self, payload: bytes) -> list[Message]:
+        slopes = self._slopes()
+        factor = RING.encode(slopes)
+        reply, share = elementwise.answer(self._peer_keys, [(payload, factor)])
+        residual = RING.add(RING.mul(factor, self._s["z"]), share)
+        if self._s["number"] >= fixed.POWER_PASSES:
+            used = slopes / 2.0**self._layout.slope_bits
+            offset = self._rate - used * self._anchor - self._labels
+            residual = RING.add(residual, RING.encode(to_fixed(offset, self._layout.residual_bits)))
+        self._s |= {"r": residual, "expect": "backward.request"}
+        return [self._message("residual.reply", reply), self._backward_request()]
+
+    # -- step size
+
+    def _begin_norms(self) -> list[Message]:
+        self._s["expect"] = "norms.request"
+        return []
+
+    def _on_norms_request(self, payload: bytes) -> list[Message]:
+        vectors = np.concatenate([self._s[name] for name in ("before_own", "before_peer", "v_own", "v_peer")], axis=1)
+        reply, cross = elementwise.answer(self._peer_keys, [(payload, vectors)])
+        mine = RING.add(RING.mul(vectors, vectors), RING.mul_public(cross, 2))
+        norms = [RING.to_ints(mine[:, half]) for half in (slice(0, self._total()), slice(self._total(), None))]
+        self._s |= {"norms": RING.encode_ints([sum(part) for part in norms]), "expect": "norms.open"}
+        return [self._message("norms.reply", reply)]
+
+    def _on_norms_open(self, payload: bytes) -> list[Message]:
+        if len(payload) != 32:
+            raise MalformedMessage(f"expected 32 bytes of norms, got {len(payload)}")
+        opened = RING.to_float(RING.add(self._s.pop("norms"), RING.from_bytes(payload, 2)))
+        eigenvalue = 2 * self._own_eigenvalue * self._growth(opened)
+        grid = fixed.eigenvalue_grid(eigenvalue)
+        opening = Opening("step.size", self._config.peer, 1)
+        return [self._message("step.size", struct.pack("<b", grid), opening), *self._begin_training(grid)]
+
+    def _growth(self, norms: np.ndarray) -> float:
+        """Norm of the last power iterate over that of the one before; ProtocolError when it cannot be one."""
+        growth = math.sqrt(norms[1] / norms[0]) if norms.min() > 0 else math.nan
+        # the joint Gram matrix contains the bank's block (growth >= 1/2) and is at most 2 max D (columns are whitened)
+        limit = 1.1 * self._slope.max() / self._own_eigenvalue
+        if not 0.4 < growth <= max(limit, 1.1):
+            raise ProtocolError(
+                f"the power iteration gave a growth of {growth:.3g}, expected 0.4 to {limit:.3g}; nothing was trained, "
+                "check the columns for values that are constant but for very few rows"
+            )
+        return growth

@@ -1,0 +1,104 @@
+"""Fixed-point layout of a training, chosen so that local truncation fails with probability below 2^-40 per run.
+
+All shares live modulo Q (118 bits). A value with f fractional bits is an integer x * 2^f. Truncating both shares of x
+locally is off by one unit, except with probability at most 4|x|/Q per element, when it is off by a huge amount; the
+sum over every truncation of a run is the budget (protocols/crypto/fixed_point.py).
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from protocols.crypto.fixed_point import TruncationBudget
+from protocols.errors import DataError, ProtocolError
+
+FEATURE_BITS = 12  # whitened columns
+SCORE_BITS = 16  # z
+MOMENTUM_BITS = 4  # beta is a multiple of 1/16
+MOMENTUM = 9  # beta = 9/16
+STEP_CONSTANT_BITS = 5  # the step is a 5-bit integer over a power of two
+POWER_PASSES = 6  # iterations that estimate the largest eigenvalue
+POWER_ROWS = 32768  # rows they run on: the joint order is random, so the first rows are a sample
+SCORE_BOUND_BITS = 8  # |z| < 2^8
+RESIDUAL_BOUND_BITS = 1  # root mean square of the residual < 2
+CHOICES = ((36, 12), (36, 10), (34, 10), (32, 10), (32, 8))  # (fractional bits of v, of the slope D), best first
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Fractional bits of every quantity; n rows, d coefficients of all parties together."""
+
+    point_bits: int  # v, the momentum point
+    slope_bits: int  # D = p0 (1 - p0)
+
+    @property
+    def weight_bits(self) -> int:
+        """w."""
+        return self.point_bits - MOMENTUM_BITS
+
+    @property
+    def residual_bits(self) -> int:
+        """r = D (z - z0) + p0 - y."""
+        return SCORE_BITS + self.slope_bits
+
+    @property
+    def gradient_bits(self) -> int:
+        """X^T r."""
+        return FEATURE_BITS + self.residual_bits
+
+    @property
+    def score_shift(self) -> int:
+        """Bits truncated from X v to z."""
+        return FEATURE_BITS + self.point_bits - SCORE_BITS
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A positive real number as constant / 2^shift with a 5-bit constant: multiply a share, then truncate."""
+
+    constant: int
+    shift: int
+
+
+def scale(value: float) -> Scale:
+    """The nearest 5-bit constant over a power of two; ProtocolError when the shift does not fit a truncation."""
+    shift = STEP_CONSTANT_BITS - 1 - math.floor(math.log2(value))
+    constant = round(value * 2.0**shift)
+    if not 0 < shift < 64 or not 0 < constant <= 2**STEP_CONSTANT_BITS:
+        raise ProtocolError(f"a step of 2^{math.log2(value):.1f} does not fit the fixed-point layout")
+    return Scale(constant, shift)
+
+
+def choose(rows: int, coefficients: int, steps: int) -> Layout:
+    """The most precise layout within the failure budget of 2^-40; DataError when none is."""
+    for point_bits, slope_bits in CHOICES:
+        layout = Layout(point_bits, slope_bits)
+        if _within_budget(layout, rows, coefficients, steps):
+            return layout
+    raise DataError(
+        f"expected a training whose truncations fail with probability below 2^-40, but {rows} rows x {coefficients} "
+        f"coefficients x {steps} steps exceed it; take fewer steps or rows"
+    )
+
+
+def _within_budget(layout: Layout, rows: int, coefficients: int, steps: int) -> bool:
+    budget, passes = TruncationBudget(), steps + POWER_PASSES
+    gradient = math.log2(rows) + RESIDUAL_BOUND_BITS + layout.gradient_bits + STEP_CONSTANT_BITS
+    point = layout.point_bits + SCORE_BOUND_BITS + STEP_CONSTANT_BITS
+    try:
+        budget.spend(rows * passes, FEATURE_BITS + layout.point_bits + SCORE_BOUND_BITS)
+        budget.spend(coefficients * passes, gradient)
+        budget.spend(2 * coefficients * steps, point)
+    except ProtocolError:
+        return False
+    return True
+
+
+def eigenvalue_grid(eigenvalue: float) -> int:
+    """k with 2^(k/2) >= 1.2 * eigenvalue: what is announced instead of the eigenvalue itself."""
+    return math.ceil(2 * math.log2(1.2 * eigenvalue))
+
+
+def learning_rate(grid: int, l2: float) -> float:
+    """Step size per row for the announced bound: 1 / (1.05 * 2^(k/2) + l2)."""
+    return 1 / (1.05 * 2.0 ** (grid / 2) + l2)
