@@ -1,0 +1,171 @@
+"""The demo's report: one HTML file that needs nothing else, neither network nor script.
+
+`render_report(data, path)` takes a plain dictionary (JSON types only). Keys marked * may be missing.
+
+    title         str
+    generated_at  str                                   as it is to be shown
+    model_id      str
+    rows          {bank, platform, aligned, train, calibration, test: int, events_test*: int}
+    metrics       {joint: {auc, ks, gini, log_loss}, bank_only*: {the same}, oracle*: {auc, ks, gini*, log_loss*}}
+    curves        {joint: {roc: [[fpr, tpr], ...], ks: [[share, events, non-events], ...]}, bank_only*: {the same}}
+    calibration   rows of protocols.scorecard.evaluation.calibration_table (joint model, test slice)
+    lift          rows of protocols.scorecard.evaluation.lift_table        (joint model, test slice)
+    columns       {party: [{column, bins: [{label, count (or null), coefficient, points}]}]}
+    phases        {name: {seconds, bytes_<party>: int for each party}}     in the order in which they ran
+    openings      {kind: count}                         what was opened, from the ledgers
+    openings_meaning*  {kind: sentence}
+    learned       {party or coordinator: [sentence, ...]}
+    agreement     {digest: hex, parties: {name: fingerprint hex}}
+    verify*       [command, ...]                        how a reader checks the evidence
+
+`bank` is the label party and `platform` the feature party whatever their names are: the order of `columns` counts.
+Raises UsageError naming the first key that is missing.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from coordinator.demo import charts
+from protocols.errors import UsageError
+
+REQUIRED = {
+    "": ("title", "generated_at", "model_id", "rows", "metrics", "curves", "calibration", "lift", "columns", "phases",
+         "openings", "learned", "agreement"),
+    "rows": ("bank", "platform", "aligned", "train", "calibration", "test"),
+    "metrics": ("joint",),
+    "metrics.joint": ("auc", "ks", "gini", "log_loss"),
+    "curves": ("joint",),
+    "curves.joint": ("roc", "ks"),
+    "agreement": ("digest", "parties"),
+}
+VERIFY = ["sealscore audit verify evidence --trust trust.json"]
+
+
+def render_report(data: dict[str, Any], out: Path) -> Path:
+    """Write the report to `out` (its folder is made) and return the path."""
+    check(data)
+    environment = Environment(loader=PackageLoader("coordinator.demo", "."), autoescape=True, undefined=StrictUndefined,
+                              trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": charts.percent, "size": size, "duration": duration, "grouped": grouped,
+                            "thousands": thousands, "signed": signed}
+    page = environment.get_template("report.html.j2").render(**_view(data))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def check(data: dict[str, Any]) -> None:
+    """Every required key is there; UsageError names the first that is not."""
+    for path, keys in REQUIRED.items():
+        place: Any = data
+        for step in filter(None, path.split(".")):
+            place = place[step]
+        for key in keys:
+            if not isinstance(place, dict) or key not in place:
+                where = f"{path}.{key}".strip(".")
+                raise UsageError(f"the report expects {where}, which the run's result does not hold; "
+                                 "run the demo again with this version")
+
+
+def _view(data: dict[str, Any]) -> dict[str, Any]:
+    metrics, curves = data["metrics"], data["curves"]
+    bank_only, bank_curve = metrics.get("bank_only"), curves.get("bank_only")
+    return {
+        **data,
+        "models": _models(metrics),
+        "uplift": metrics["joint"]["auc"] - bank_only["auc"] if bank_only else None,
+        "gap_to_oracle": metrics["oracle"]["auc"] - metrics["joint"]["auc"] if "oracle" in metrics else None,
+        "ruler": _ruler(metrics),
+        "roc_svg": charts.roc_chart(curves["joint"]["roc"], bank_curve and bank_curve["roc"]),
+        "ks_svg": charts.ks_chart(curves["joint"]["ks"]),
+        "calibration_svg": charts.calibration_chart(data["calibration"]),
+        "lift_svg": charts.lift_chart(data["lift"]),
+        "has_bank_curve": bool(bank_curve),
+        "sides": _sides(data["columns"]),
+        "phase_rows": _phases(data["phases"], list(data["columns"])),
+        "parties": list(data["columns"]),
+        "openings_meaning": data.get("openings_meaning", {}),
+        "verify": data.get("verify", VERIFY),
+    }
+
+
+NAMES = {"joint": "Joint model", "bank_only": "Bank alone", "oracle": "Pooled oracle"}
+
+
+def _models(metrics: dict[str, dict]) -> list[dict[str, Any]]:
+    """Rows of the comparison, bank first, with None for what was not measured."""
+    order = [key for key in ("bank_only", "joint", "oracle") if key in metrics]
+    return [{"style": key.replace("_", "-"), "name": NAMES[key],
+             **{m: metrics[key].get(m) for m in ("auc", "ks", "gini", "log_loss")}} for key in order]
+
+
+def _ruler(metrics: dict[str, dict]) -> str:
+    order = [key for key in ("bank_only", "oracle", "joint") if key in metrics]
+    return charts.auc_ruler([(key.replace("_", "-"), NAMES[key], metrics[key]["auc"]) for key in order])
+
+
+def _sides(columns: dict[str, list[dict]]) -> list[dict[str, Any]]:
+    """Columns of each party by falling spread of points, bars scaled to the largest points of the whole model."""
+    spans = [abs(b["points"]) for side in columns.values() for column in side for b in column["bins"]]
+    top = max(spans, default=0) or 1
+    sides = []
+    for party, side in columns.items():
+        shown = [{**column, "spread": _spread(column["bins"]),
+                  "bins": [{**b, "width": 50 * abs(b["points"]) / top} for b in column["bins"]]} for column in side]
+        sides.append({"party": party, "columns": sorted(shown, key=lambda c: -c["spread"])})
+    return sides
+
+
+def _spread(bins: list[dict]) -> float:
+    points = [b["points"] for b in bins]
+    return max(points, default=0) - min(points, default=0)
+
+
+def _phases(phases: dict[str, dict], parties: list[str]) -> dict[str, Any]:
+    """One row per phase with bar widths in per cent of the largest phase, and the totals."""
+    rows = [{"name": name, "seconds": phase["seconds"], "bytes": [phase.get(f"bytes_{p}", 0) for p in parties]}
+            for name, phase in phases.items()]
+    slowest = max((row["seconds"] for row in rows), default=0) or 1
+    largest = max((sum(row["bytes"]) for row in rows), default=0) or 1
+    for row in rows:
+        row["time_width"] = 100 * row["seconds"] / slowest
+        row["byte_widths"] = [100 * b / largest for b in row["bytes"]]
+    return {"rows": rows, "seconds": sum(row["seconds"] for row in rows),
+            "bytes": [sum(row["bytes"][i] for row in rows) for i in range(len(parties))]}
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units: 43100000 -> 43.1 MB."""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f}\u202f{unit}" if unit == "B" or value >= 99.95 else f"{value:.1f}\u202f{unit}"
+
+
+def duration(seconds: float) -> str:
+    """0.42 -> 0.4 s, 83 -> 1 min 23 s."""
+    if seconds < 59.95:
+        return f"{seconds:.1f}\u202fs"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}\u202fmin {rest:02d}\u202fs"
+
+
+def grouped(digest: str) -> str:
+    """A digest in groups of eight, for reading aloud."""
+    return " ".join(digest[i:i + 8] for i in range(0, len(digest), 8))
+
+
+def thousands(count: int) -> str:
+    """30000 -> 30 000 with thin spaces."""
+    return f"{count:,}".replace(",", "\u202f")
+
+
+def signed(value: float, digits: int = 0) -> str:
+    """With its sign, a true minus; nothing before a rounded zero."""
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) == 0 else ("+" if value > 0 else "\u2212") + text
