@@ -1,0 +1,184 @@
+"""Element-wise products of two vectors, one on each side: exact shares of Σ u·v modulo Q.
+
+    requester (keys, u)                                   evaluator (v)
+    u in slots, encrypted, seeded         ── ask ──▶      Σ u·v; + fresh zero; + flood; - mask r; two primes left
+    decrypts: Σ u·v - r                   ◀─ answer ──    keeps r
+
+One BFV instance per ring prime, whose plaintext modulus is that prime, so the result is exact modulo Q. The noise
+that decryption shows depends on v; a flood 2^66 times wider hides it, and c1 is covered by the fresh zero. README.md
+proves exactness and the flooding. Several terms go into one reply. As in `product.py`, a reply is made only once.
+"""
+from __future__ import annotations
+
+import numpy as np
+import tenseal.sealapi as seal
+
+from protocols.crypto import seal_objects as so
+from protocols.crypto.keys import KeyPair, PeerKeys
+from protocols.crypto.params import DEGREE, FLOOD_BITS, SLOT_DATA_PRIMES, SLOT_REPLY_PRIMES, TAG_BYTES, wire_tag
+from protocols.crypto.ring import RING, WORD, Array, Ring, uniform_bits
+from protocols.errors import MalformedMessage
+
+_REQUEST_TAG, _REPLY_TAG = wire_tag("element-wise request"), wire_tag("element-wise reply")
+_REPLY_RING = Ring(SLOT_REPLY_PRIMES)
+_UPLOAD_BYTES = so.SEED_BYTES + DEGREE * sum(so.residue_widths(SLOT_DATA_PRIMES))
+MOST_TERMS = 64
+"""Terms per reply at most: keeps the flooding margin of README.md."""
+
+_FIRST_DROP, _SECOND_DROP = 36, 20
+_FIRST_BYTES, _SECOND_BYTES = 8, 10
+_REPLY_BLOCK_BYTES = DEGREE * (_FIRST_BYTES + _SECOND_BYTES)
+_HIGH_BITS = 50
+
+
+def blocks(n: int) -> int:
+    """Ciphertexts per ring prime for n entries."""
+    return -(-n // DEGREE)
+
+
+def request_bytes(n: int) -> int:
+    """Exact length of a request for n entries: 52 bytes per slot."""
+    return TAG_BYTES + 2 * blocks(n) * _UPLOAD_BYTES
+
+
+def reply_bytes(n: int) -> int:
+    """Exact length of a reply for n entries: 36 bytes per slot."""
+    return TAG_BYTES + 2 * blocks(n) * _REPLY_BLOCK_BYTES
+
+
+def ask(keys: KeyPair, u: Array) -> bytes:
+    """Encrypt u, (2, n) residues."""
+    _require_vector(u)
+    pieces = [_REQUEST_TAG]
+    for index, scheme in enumerate(so.slot_schemes()):
+        for start in range(0, u.shape[1], DEGREE):
+            plain = _slots(scheme, u[index, start : start + DEGREE])
+            saved = so.save(keys.slot_encryptors[index].encrypt_symmetric(plain))
+            words, seed = so.split_seeded(saved, len(SLOT_DATA_PRIMES))
+            pieces += [seed, so.pack_residues(words, SLOT_DATA_PRIMES)]
+    return b"".join(pieces)
+
+
+def _require_vector(u: Array) -> None:
+    if u.ndim != 2 or u.shape[0] != 2 or u.shape[1] < 1:
+        raise ValueError(f"expected residues of shape (2, n) with n > 0, got {u.shape}")
+
+
+def _slots(scheme: so.Scheme, values: Array) -> seal.Plaintext:
+    plain = seal.Plaintext()
+    scheme.encoder.encode(values.tolist(), plain)
+    return plain
+
+
+def answer(peer: PeerKeys, terms: list[tuple[bytes, Array]]) -> tuple[bytes, Array]:
+    """Reply and one's own share (2, n) of Σ u·v over terms (request of u, v); 1 to MOST_TERMS terms, all of one n.
+
+    The share is uniform modulo Q and drawn anew in every call. MalformedMessage on a request of another length, tag
+    or with residues that are not below their primes.
+    """
+    if not 1 <= len(terms) <= MOST_TERMS or len({v.shape for _, v in terms}) != 1:
+        raise ValueError(f"expected 1 to {MOST_TERMS} terms of one shape, got {len(terms)}")
+    _require_vector(terms[0][1])
+    n = terms[0][1].shape[1]
+    bodies = [so.require_length(r, request_bytes(n), _REQUEST_TAG, "element-wise request") for r, _ in terms]
+    mask, pieces = RING.random(n), [_REPLY_TAG]
+    for index in range(2):
+        for block in range(blocks(n)):
+            pieces.append(_answer_block(peer, index, block, [(b, v) for b, (_, v) in zip(bodies, terms, strict=True)], mask))
+    return b"".join(pieces), mask
+
+
+def _answer_block(peer: PeerKeys, index: int, block: int, terms: list[tuple[memoryview, Array]], mask: Array) -> bytes:
+    scheme, part = so.slot_schemes()[index], slice(block * DEGREE, (block + 1) * DEGREE)
+    at = (index * blocks(mask.shape[1]) + block) * _UPLOAD_BYTES
+    total = peer_zero(peer, index)
+    for body, v in terms:
+        product = _multiply(scheme, body[at : at + _UPLOAD_BYTES], v[index, part])
+        if product is not None:
+            scheme.evaluator.add_inplace(total, product)
+    scheme.evaluator.add_inplace(total, _flood(scheme))
+    scheme.evaluator.add_plain_inplace(total, _slots(scheme, RING.neg(mask[:, part])[index]))
+    for _ in range(len(SLOT_DATA_PRIMES) - len(SLOT_REPLY_PRIMES)):
+        scheme.evaluator.mod_switch_to_next_inplace(total)
+    return _encode(so.ciphertext_words(total, 2))
+
+
+def peer_zero(peer: PeerKeys, index: int) -> seal.Ciphertext:
+    """A new public-key encryption of zero under slot key `index`."""
+    zero = seal.Ciphertext()
+    peer.slot_encryptors[index].encrypt_zero(so.slot_schemes()[index].data_id, zero)
+    return zero
+
+
+def _multiply(scheme: so.Scheme, upload: memoryview, v: Array) -> seal.Ciphertext | None:
+    """Encryption of u·v for one block; None when v is zero there."""
+    words = so.unpack_residues(upload[so.SEED_BYTES :], SLOT_DATA_PRIMES, DEGREE)
+    product = so.seeded_ciphertext(scheme, words, bytes(upload[: so.SEED_BYTES]))
+    if not v.any():
+        return None
+    plain = _slots(scheme, v)
+    scheme.evaluator.transform_to_ntt_inplace(product)
+    scheme.evaluator.transform_to_ntt_inplace(plain, scheme.data_id)
+    scheme.evaluator.multiply_plain_inplace(product, plain)
+    scheme.evaluator.transform_from_ntt_inplace(product)
+    return product
+
+
+def _flood(scheme: so.Scheme) -> seal.Ciphertext:
+    """The ciphertext (f, 0) with f uniform in [0, 2^FLOOD_BITS) in every coefficient."""
+    words = np.zeros((2, len(SLOT_DATA_PRIMES), DEGREE), dtype=WORD)
+    words[0] = uniform_bits(DEGREE, FLOOD_BITS, SLOT_DATA_PRIMES)
+    return so.ciphertext(scheme, words)
+
+
+def _encode(words: Array) -> bytes:
+    """c0 in 8 bytes and c1 in 10 bytes per coefficient: the high mixed-radix digit and upper bits of the low one."""
+    low, high = _REPLY_RING.digits(words[0])
+    first = (high << WORD(64 - _HIGH_BITS)) | (low >> WORD(_FIRST_DROP))
+    low, high = _REPLY_RING.digits(words[1])
+    kept = low >> WORD(_SECOND_DROP)
+    wide = (high << WORD(64 - _HIGH_BITS)) | (kept >> WORD(16))
+    return b"".join([first.astype("<u8").tobytes(), wide.astype("<u8").tobytes(), kept.astype("<u2").tobytes()])
+
+
+def _decode(data: memoryview) -> Array:
+    """(2, 2, N) words, each the middle of the dropped interval; strict."""
+    ends = (8 * DEGREE, 16 * DEGREE)
+    first, wide, rest = so.widen(data[: ends[0]], 8), so.widen(data[ends[0] : ends[1]], 8), so.widen(data[ends[1] :], 2)
+    upper = WORD(64 - _HIGH_BITS)
+    fraction = WORD((1 << (64 - _HIGH_BITS)) - 1)
+    kept = ((wide & fraction) << WORD(16)) | rest
+    return np.stack([
+        _from_digits(first & fraction, first >> upper, _FIRST_DROP),
+        _from_digits(kept, wide >> upper, _SECOND_DROP),
+    ])
+
+
+def _from_digits(kept: Array, high: Array, dropped: int) -> Array:
+    q = _REPLY_RING.q
+    if (high >= WORD(q[1])).any() or (kept > WORD((q[0] - 1) >> dropped)).any():
+        raise MalformedMessage("expected digits below their primes; the peer runs other parameters")
+    low = (kept << WORD(dropped)) + WORD(1 << (dropped - 1))
+    return _REPLY_RING.from_digits(np.minimum(low, WORD(q[0] - 1)), high)
+
+
+def finish(keys: KeyPair, reply: bytes, n: int) -> Array:
+    """One's share (2, n) of the products; MalformedMessage as in `answer`, or when a polynomial is zero."""
+    body = so.require_length(reply, reply_bytes(n), _REPLY_TAG, "element-wise reply")
+    out, at = RING.zeros(n), 0
+    for index, scheme in enumerate(so.slot_schemes()):
+        for block in range(blocks(n)):
+            values = _decrypt(keys, index, scheme, body[at : at + _REPLY_BLOCK_BYTES])
+            part = out[index, block * DEGREE : (block + 1) * DEGREE]
+            part[:] = values[: len(part)]
+            at += _REPLY_BLOCK_BYTES
+    return out
+
+
+def _decrypt(keys: KeyPair, index: int, scheme: so.Scheme, block: memoryview) -> Array:
+    words = _decode(block)
+    if not words[1].any():
+        raise MalformedMessage("expected an encrypted reply, got one whose second polynomial is zero")
+    plain = seal.Plaintext()
+    keys.slot_decryptors[index].decrypt(so.ciphertext(scheme, words, scheme.reply_id), plain)
+    return np.array(scheme.encoder.decode_uint64(plain), dtype=WORD)

@@ -1,0 +1,370 @@
+"""A matrix of one side times a vector that both sides share: fresh shares of the result for both.
+
+    requester (keys, share a)                           evaluator (matrix X, share b)
+    a + zero, encrypted, seeded          ── ask ──▶     + b; times X; + fresh zero; - mask r, uniform modulo Q
+    decrypts: X·(a + b) - r + error      ◀─ answer ──   keeps r
+
+The requester learns its share and nothing else: the mask covers c0, the fresh zero covers c1. The evaluator learns
+nothing: it sees encryptions under a key it does not hold. Shares are (2, n) residues (`ring.py`); README.md bounds
+the error. A reply is made once: keep its bytes and send the same bytes again, never call `answer` twice for one
+request (a mask under two replies gives the matrix away).
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from functools import lru_cache
+
+import numpy as np
+import tenseal.sealapi as seal
+
+from protocols.crypto import seal_objects as so
+from protocols.crypto.keys import KeyPair, PeerKeys
+from protocols.crypto.layout import Layout, LayoutName, layout_of
+from protocols.crypto.params import DEGREE, ENTRY_BITS, PRODUCT, TAG_BYTES, wire_tag
+from protocols.crypto.ring import RING, WORD, Array
+from protocols.errors import MalformedMessage
+
+_REQUEST_TAG = wire_tag("product request")
+_UPLOAD_BYTES = so.SEED_BYTES + DEGREE * sum(so.residue_widths(PRODUCT.data_primes))
+_TILE_BYTES = 8 * DEGREE * len(PRODUCT.data_primes)
+DROPPED_BITS = 27
+"""ReplyCoding.SHORT leaves out this many low bits of the low mixed-radix digit."""
+
+
+class ReplyCoding(Enum):
+    """Bytes per coefficient of a reply."""
+
+    FULL = 16
+    SHORT = 12
+
+    @property
+    def tag(self) -> bytes:
+        return wire_tag(f"product reply {self.name}")
+
+
+# ---------------------------------------------------------------- the evaluator's matrix
+
+
+class MatrixTiles:
+    """An integer matrix (rows, columns), |x| < 2^20, as transformed polynomials.
+
+    `cache_bytes` bounds the transformed polynomials kept (131 KB each); the others are made again at each use,
+    which costs about 0.4 ms each. The matrix itself takes 4 bytes per entry.
+    """
+
+    def __init__(self, matrix: Array, *, layout: LayoutName, cache_bytes: int = 1 << 30):
+        matrix = np.asarray(matrix)
+        if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.integer):
+            raise ValueError(f"expected an integer matrix, got {matrix.dtype} of shape {matrix.shape}")
+        self.layout = layout_of(matrix.shape, layout)
+        if max(abs(int(matrix.min())), abs(int(matrix.max()))) >> ENTRY_BITS:
+            raise ValueError(f"expected entries below 2^{ENTRY_BITS} in absolute value; clip or scale the columns")
+        self._matrix = matrix.astype(np.int32)
+        self._room = cache_bytes // _TILE_BYTES
+        self._cache: dict[tuple[int, int], seal.Plaintext | None] = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._matrix.shape
+
+    def __repr__(self) -> str:
+        return f"MatrixTiles(shape={self.shape}, layout={self.layout.kind}, REDACTED)"
+
+    def __reduce__(self):
+        raise TypeError("a MatrixTiles is neither pickled nor copied; build it again from the table")
+
+    def tile(self, block: int, term: int) -> seal.Plaintext | None:
+        """Polynomial that multiplies operand number `term` in result number `block`; None when it is zero."""
+        key = (block, term)
+        if key in self._cache:
+            return self._cache[key]
+        made = self._transform(self._coefficients(block, term))
+        if len(self._cache) < self._room:
+            self._cache[key] = made
+        return made
+
+    def _coefficients(self, block: int, term: int) -> Array:
+        """Signed coefficients (N,)."""
+        if self.layout.kind == "tile":
+            return self._tile_block(block, term)
+        rows = self._matrix.T if self.layout.kind == "dot" else self._matrix
+        which, start = (term, block) if self.layout.kind == "dot" else (block, term)
+        full = np.zeros(DEGREE, np.int64)
+        part = rows[which * DEGREE : (which + 1) * DEGREE, start]
+        full[: len(part)] = part
+        return np.concatenate([full[:1], -full[:0:-1]]) if self.layout.kind == "dot" else full
+
+    def _tile_block(self, block: int, term: int) -> Array:
+        layout = self.layout
+        part = self._matrix[layout.block(block), layout.chunk(term)]
+        full = np.zeros((layout.rows_per_tile, layout.columns_per_tile), np.int64)
+        full[: part.shape[0], : part.shape[1]] = part
+        out = np.zeros(DEGREE, np.int64)
+        out[: full.size] = full[:, ::-1].ravel()
+        return out
+
+    @staticmethod
+    def _transform(coefficients: Array) -> seal.Plaintext | None:
+        if not coefficients.any():
+            return None
+        scheme = so.product_scheme()
+        made = so.plaintext(scheme, np.mod(coefficients, np.int64(PRODUCT.plain_modulus)).astype(WORD))
+        scheme.evaluator.transform_to_ntt_inplace(made, scheme.data_id)
+        return made
+
+
+# ---------------------------------------------------------------- requester: ask
+
+
+def request_bytes(shape: tuple[int, int], layout: LayoutName) -> int:
+    """Exact length of a request."""
+    return TAG_BYTES + layout_of(shape, layout).uploads * _UPLOAD_BYTES
+
+
+def ask(keys: KeyPair, share: Array, shape: tuple[int, int], layout: LayoutName) -> bytes:
+    """Encrypt one's share (2, shape[1]) of the vector; 1.3 ms and 131 KB per polynomial."""
+    plan = layout_of(shape, layout)
+    if share.shape != (2, plan.columns):
+        raise ValueError(f"expected a share of shape (2, {plan.columns}), got {share.shape}")
+    uploads = (_encrypt(keys, share[:, plan.chunk(j)]) for j in range(plan.uploads))
+    return b"".join([_REQUEST_TAG, *uploads])
+
+
+def _encrypt(keys: KeyPair, chunk: Array) -> bytes:
+    """Seed and c0 of an encryption of zero, the chunk added unscaled to c0."""
+    zero, seed = so.split_seeded(so.save(keys.encryptor.encrypt_zero_symmetric()), 2)
+    words = zero.copy()
+    words[:, : chunk.shape[1]] = RING.add(words[:, : chunk.shape[1]], chunk)
+    return seed + so.pack_residues(words, RING.q)
+
+
+# ---------------------------------------------------------------- evaluator: answer
+
+
+def answer(
+    tiles: MatrixTiles, peer: PeerKeys, own_share: Array | None, request: bytes, coding: ReplyCoding
+) -> tuple[bytes, Array]:
+    """Reply and one's own share (2, rows) of tiles · (requester's share + own_share).
+
+    Every reply polynomial carries its own fresh zero; the share is uniform modulo Q and drawn anew in every call.
+    MalformedMessage on a request of another length, tag or with residues that are not below their primes.
+    """
+    plan = tiles.layout
+    operands = _operands(plan, own_share, request)
+    pieces, shares = [coding.tag], []
+    for block, result in enumerate(_EVALUATE[plan.kind](tiles, peer, operands)):
+        so.product_scheme().evaluator.add_inplace(result, peer.fresh_zero())
+        words, positions = so.ciphertext_words(result, 2), plan.positions(block)
+        mask = RING.random(len(positions))
+        pieces += [_encode(words[1], coding), _encode(RING.sub(words[0][:, positions], mask), coding)]
+        shares.append(mask)
+    return b"".join(pieces), np.concatenate(shares, axis=1)
+
+
+def _operands(plan: Layout, own_share: Array | None, request: bytes) -> list[seal.Ciphertext]:
+    """Encryptions of the whole vector, transformed, one per upload."""
+    if own_share is not None and own_share.shape != (2, plan.columns):
+        raise ValueError(f"expected a share of shape (2, {plan.columns}), got {own_share.shape}")
+    expected = TAG_BYTES + plan.uploads * _UPLOAD_BYTES
+    body = so.require_length(request, expected, _REQUEST_TAG, "product request")
+    uploads = (body[j * _UPLOAD_BYTES : (j + 1) * _UPLOAD_BYTES] for j in range(plan.uploads))
+    return [_operand(upload, own_share, plan.chunk(j)) for j, upload in enumerate(uploads)]
+
+
+def _operand(upload: memoryview, own_share: Array | None, chunk: slice) -> seal.Ciphertext:
+    words = so.unpack_residues(upload[so.SEED_BYTES :], RING.q, DEGREE)
+    if own_share is not None:
+        size = chunk.stop - chunk.start
+        words[:, :size] = RING.add(words[:, :size], own_share[:, chunk])
+    scheme = so.product_scheme()
+    loaded = so.seeded_ciphertext(scheme, words, bytes(upload[: so.SEED_BYTES]))
+    scheme.evaluator.transform_to_ntt_inplace(loaded)
+    return loaded
+
+
+def _inner(tiles: MatrixTiles, peer: PeerKeys, block: int, operands: list[seal.Ciphertext]) -> seal.Ciphertext:
+    """Σ tile(block, term) · operands[term], back in coefficient form; a zero tile costs what any other costs."""
+    evaluator, total, spare = so.product_scheme().evaluator, None, seal.Ciphertext()
+    for term, operand in enumerate(operands):
+        tile = tiles.tile(block, term)
+        evaluator.multiply_plain(operand, _one() if tile is None else tile, spare)
+        if tile is None:
+            continue
+        if total is None:
+            total, spare = spare, seal.Ciphertext()
+        else:
+            evaluator.add_inplace(total, spare)
+    if total is None:
+        return peer.fresh_zero()
+    evaluator.transform_from_ntt_inplace(total)
+    return total
+
+
+def _evaluate_tile(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext]) -> Iterable[seal.Ciphertext]:
+    for block in range(tiles.layout.replies):
+        yield _inner(tiles, peer, block, operands)
+
+
+def _evaluate_dot(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext]) -> Iterable[seal.Ciphertext]:
+    """All dot products packed: packing multiplies by N, so the operands are divided by N first."""
+    evaluator, plan = so.product_scheme().evaluator, tiles.layout
+    for operand in operands:
+        evaluator.multiply_plain_inplace(operand, _inverse_power(DEGREE.bit_length() - 1))
+    packed = _pack(lambda row: _inner(tiles, peer, row, operands), peer, range(plan.rows), plan.levels)
+    for level in range(plan.levels + 1, DEGREE.bit_length()):
+        packed = _sum(packed, _automorphism(packed, (1 << level) + 1, peer))
+    yield packed
+
+
+def _evaluate_fan(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext]) -> Iterable[seal.Ciphertext]:
+    """One constant per column: expansion multiplies by 2^levels, so the operand is divided by that first."""
+    evaluator, plan = so.product_scheme().evaluator, tiles.layout
+    evaluator.multiply_plain_inplace(operands[0], _inverse_power(plan.levels))
+    evaluator.transform_from_ntt_inplace(operands[0])
+    columns = _expand(operands[0], peer, plan.levels, plan.columns)
+    for column in columns:
+        evaluator.transform_to_ntt_inplace(column)
+    for block in range(plan.replies):
+        yield _inner(tiles, peer, block, columns)
+
+
+_EVALUATE: dict[str, Callable[..., Iterable[seal.Ciphertext]]] = {
+    "tile": _evaluate_tile,
+    "dot": _evaluate_dot,
+    "fan": _evaluate_fan,
+}
+
+
+def _pack(make: Callable[[int], seal.Ciphertext], peer: PeerKeys, rows: range, level: int) -> seal.Ciphertext | None:
+    """Coefficient 0 of make(row) for all rows, at steps of N / 2^level; None when there is no row."""
+    if not rows:
+        return None
+    if level == 0:
+        return make(rows[0])
+    even, odd = (_pack(make, peer, rows[start::2], level - 1) for start in (0, 1))
+    if odd is None:
+        return _sum(even, _automorphism(even, (1 << level) + 1, peer))
+    odd = _shifted(odd, DEGREE >> level)
+    return _sum(_sum(even, odd), _automorphism(_difference(even, odd), (1 << level) + 1, peer))
+
+
+def _expand(source: seal.Ciphertext, peer: PeerKeys, levels: int, count: int) -> list[seal.Ciphertext]:
+    """Constants 2^levels · coefficient i of the source, i < count."""
+    out = [source]
+    for level in range(levels):
+        turned = [_automorphism(c, (DEGREE >> level) + 1, peer) for c in out]
+        wanted = max(0, count - len(out))
+        upper = [_difference(t, c) for t, c in zip(turned[:wanted], out, strict=False)]
+        out = [_sum(c, t) for c, t in zip(out, turned, strict=True)]
+        out += [_shifted(c, DEGREE - (1 << level)) for c in upper]
+    return out
+
+
+def _sum(a: seal.Ciphertext, b: seal.Ciphertext) -> seal.Ciphertext:
+    out = seal.Ciphertext()
+    so.product_scheme().evaluator.add(a, b, out)
+    return out
+
+
+def _difference(a: seal.Ciphertext, b: seal.Ciphertext) -> seal.Ciphertext:
+    out = seal.Ciphertext()
+    so.product_scheme().evaluator.sub(a, b, out)
+    return out
+
+
+def _automorphism(a: seal.Ciphertext, element: int, peer: PeerKeys) -> seal.Ciphertext:
+    """x -> x^element, switched back to the peer's key; 1.1 ms."""
+    out = seal.Ciphertext()
+    so.product_scheme().evaluator.apply_galois(a, element, peer.galois, out)
+    return out
+
+
+def _shifted(a: seal.Ciphertext, exponent: int) -> seal.Ciphertext:
+    """a · x^exponent."""
+    out = seal.Ciphertext()
+    so.product_scheme().evaluator.multiply_plain(a, _monomial(exponent), out)
+    return out
+
+
+@lru_cache(maxsize=64)
+def _monomial(exponent: int) -> seal.Plaintext:
+    coefficients = np.zeros(exponent + 1, dtype=WORD)
+    coefficients[exponent] = 1
+    return so.plaintext(so.product_scheme(), coefficients)
+
+
+@lru_cache(maxsize=16)
+def _inverse_power(bits: int) -> seal.Plaintext:
+    """The constant 2^-bits modulo Q, transformed."""
+    constants = [np.full(DEGREE, pow(1 << bits, -1, q), dtype=WORD) for q in RING.q]
+    return so.plaintext(so.product_scheme(), np.concatenate(constants), so.product_scheme().data_id)
+
+
+def _one() -> seal.Plaintext:
+    return _inverse_power(0)
+
+
+# ---------------------------------------------------------------- reply coding
+
+
+def _encode(words: Array, coding: ReplyCoding) -> bytes:
+    """(2, n) residues -> n·coding.value bytes. SHORT keeps the high digit and the upper bits of the low one."""
+    if coding is ReplyCoding.FULL:
+        return so.pack_residues(words, RING.q)
+    low, high = RING.digits(words)
+    return high.astype("<u8").tobytes() + (low >> WORD(DROPPED_BITS)).astype("<u4").tobytes()
+
+
+def _decode(data: memoryview, n: int, coding: ReplyCoding) -> Array:
+    """Strict inverse of `_encode`; SHORT puts the middle of the dropped interval."""
+    if coding is ReplyCoding.FULL:
+        return so.unpack_residues(data, RING.q, n)
+    high, kept = so.widen(data[: 8 * n], 8), so.widen(data[8 * n :], 4)
+    if (high >= WORD(RING.q[1])).any() or (kept > WORD((RING.q[0] - 1) >> DROPPED_BITS)).any():
+        raise MalformedMessage("expected digits below their primes; the peer runs other parameters")
+    low = (kept << WORD(DROPPED_BITS)) + WORD(1 << (DROPPED_BITS - 1))
+    return RING.from_digits(np.minimum(low, WORD(RING.q[0] - 1)), high)
+
+
+# ---------------------------------------------------------------- requester: finish
+
+
+def reply_bytes(shape: tuple[int, int], layout: LayoutName, coding: ReplyCoding) -> int:
+    """Exact length of a reply."""
+    plan = layout_of(shape, layout)
+    return TAG_BYTES + coding.value * (plan.replies * DEGREE + plan.rows)
+
+
+def finish(keys: KeyPair, reply: bytes, shape: tuple[int, int], layout: LayoutName, coding: ReplyCoding) -> Array:
+    """One's share (2, shape[0]) of the product.
+
+    MalformedMessage on a reply of another length or tag, residues that are not below their primes, or a second
+    polynomial that is zero.
+    """
+    plan = layout_of(shape, layout)
+    body = so.require_length(reply, reply_bytes(shape, layout, coding), coding.tag, "product reply")
+    seconds, firsts, at = [], [], 0
+    for block in range(plan.replies):
+        rows = plan.block(block).stop - plan.block(block).start
+        middle, end = at + coding.value * DEGREE, at + coding.value * (DEGREE + rows)
+        seconds.append(_decode(body[at:middle], DEGREE, coding))
+        firsts.append(_decode(body[middle:end], rows, coding))
+        at = end
+    turned = _times_secret(keys, seconds)
+    parts = [RING.add(f, t[:, plan.positions(b)]) for b, (f, t) in enumerate(zip(firsts, turned, strict=True))]
+    return np.concatenate(parts, axis=1)
+
+
+def _times_secret(keys: KeyPair, polynomials: list[Array]) -> list[Array]:
+    """c1 · s for each; SEAL multiplies two polynomials per call, as the halves of one ciphertext."""
+    if any(not polynomial.any() for polynomial in polynomials):
+        raise MalformedMessage("expected an encrypted reply, got one whose second polynomial is zero")
+    scheme, out = so.product_scheme(), []
+    for start in range(0, len(polynomials), 2):
+        pair = so.ciphertext(scheme, np.stack([polynomials[start], polynomials[min(start + 1, len(polynomials) - 1)]]))
+        scheme.evaluator.transform_to_ntt_inplace(pair)
+        scheme.evaluator.multiply_plain_inplace(pair, keys.transformed_secret)
+        scheme.evaluator.transform_from_ntt_inplace(pair)
+        out += list(so.ciphertext_words(pair, 2))
+    return out[: len(polynomials)]
