@@ -1,0 +1,139 @@
+"""The bank's side of a run: labels, its own model as anchor, calibration, evaluation and the verdict."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from parties.bank.evaluation import Evaluation, evaluate_slices
+from parties.runtime.preparation import CALIBRATION, TEST, TRAIN, Prepared, partial_scores
+from parties.runtime.side import ParallelMap
+from parties.runtime.tables import Table
+from protocols.binning.encoder import base_points
+from protocols.crypto.keys import KeyPair
+from protocols.errors import DataError
+from protocols.plan import Plan
+from protocols.psi.label_party import AlignLabelParty
+from protocols.psi.parameters import AlignmentParams
+from protocols.role import Role
+from protocols.scorecard import logistic
+from protocols.scorecard.batch import LabelBatch
+from protocols.scorecard.calibration import Calibration
+from protocols.scorecard.holdout import LabelHoldout
+from protocols.scorecard.label_party import LabelTrainer
+from protocols.scorecard.training import Coefficients, TrainingConfig
+
+
+class BankSide:
+    """Label party."""
+
+    def __init__(self) -> None:
+        self._own_model: np.ndarray | None = None
+        self._evaluation: Evaluation | None = None
+
+    def check_table(self, table: Table) -> None:
+        """The bank's table needs its label."""
+        if table.label is None:
+            raise DataError(f"{table.config.path.name}: the bank's table needs a label column; set `label` in its table")
+
+    def aligner(self, ids: list[str], peer: str, params: AlignmentParams, parallel_map: ParallelMap) -> Role:
+        """Label side of alignment."""
+        return AlignLabelParty(ids, peer, params, parallel_map)
+
+    def trainer(
+        self,
+        table: Table,
+        prepared: Prepared,
+        plan: Plan,
+        keys: KeyPair,
+        config: TrainingConfig,
+        peer_public: bytes | None,
+    ) -> LabelTrainer:
+        """Fit the bank's own model and stand ready to train the joint one around it."""
+        columns, labels = prepared.columns[TRAIN], self._labels(table, prepared, TRAIN)
+        own = self._bank_only(columns, labels, plan)
+        return LabelTrainer(_with_intercept(columns), labels, own, keys, config, peer_public)
+
+    def _bank_only(self, columns: np.ndarray, labels: np.ndarray, plan: Plan) -> np.ndarray:
+        if self._own_model is None:
+            fit = logistic.fit(columns, labels, plan.model.l2)
+            self._own_model = np.r_[fit.intercept, fit.coefficients]
+        return self._own_model
+
+    def _labels(self, table: Table, prepared: Prepared, part: int) -> np.ndarray:
+        labels = table.label[prepared.rows[part]].astype(float)
+        if not 0 < labels.sum() < len(labels):
+            raise DataError(f"{table.config.path.name}: one of the slices of the aligned rows holds labels of one class "
+                            "only; bring more rows or change [slices]")
+        return labels
+
+    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, peer: str) -> LabelHoldout:
+        """Receive the platform's part of the hold-out scores and judge the joint model."""
+        labels = {name: self._labels(table, prepared, part) for name, part in _HOLDOUT.items()}
+        features = {name: _with_intercept(prepared.columns[part]) for name, part in _HOLDOUT.items()}
+        alone = self._bank_only(prepared.columns[TRAIN], self._labels(table, prepared, TRAIN), plan)
+
+        def judge(scores: dict[str, np.ndarray]) -> bool:
+            joint = {name: features[name] @ own.own + scores[name] for name in _HOLDOUT}
+            bank_only = {name: features[name] @ alone for name in _HOLDOUT}
+            self._evaluation = evaluate_slices(labels, joint, bank_only)
+            return self._evaluation.better
+
+        role = LabelHoldout(peer, {name: len(labels[name]) for name in _HOLDOUT}, judge)
+        self._judge = judge
+        return role
+
+    def verdict(self, role: Role) -> bool:
+        """Whether the joint model is better than the bank's own on the hold-out."""
+        return self._evaluated(role).better
+
+    def _evaluated(self, role: Role) -> Evaluation:
+        if self._evaluation is None:  # the role was restored after a crash: the scores are there, the judgement is not
+            self._judge(role.result())
+        return self._evaluation
+
+    def half(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
+        """Encoder, whitening, coefficients and calibration."""
+        return {
+            "encoder": prepared.encoder.to_json(),
+            "whitening": prepared.whitening.to_json(),
+            "intercept": float(own.own[0]),
+            "coefficients": own.own[1:].tolist(),
+            "calibration": self._evaluated(role).calibration.to_json(),
+        }
+
+    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], peer: str) -> LabelBatch:
+        """Wait for the platform's part."""
+        return LabelBatch(peer, len(rows))
+
+    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any]:
+        """Identifier and calibrated probability of default of each aligned row, in the order of the table."""
+        joint = half["intercept"] + partial_scores(table, rows, half) + role.result()
+        probability = Calibration.from_json(half["calibration"]).probability(joint)
+        order = np.argsort(rows)
+        return {
+            "id": [table.ids[row] for row in rows[order]],
+            "probability_of_default": [round(float(p), 4) for p in probability[order]],
+        }
+
+    def report(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
+        """Points of the own columns and the whole evaluation."""
+        coefficients, constant = prepared.whitening.coefficients(own.own[1:])
+        evaluation = self._evaluated(role)
+        return {
+            "columns": prepared.encoder.points_table(coefficients),
+            "base_points": base_points(float(own.own[0]) + constant),
+            "warnings": list(prepared.encoder.warnings),
+            **evaluation.to_json(),
+        }
+
+    def metrics(self, role: Role) -> dict[str, float]:
+        """AUC, KS, Gini and log-loss of both models on the test slice."""
+        return self._evaluated(role).card()
+
+
+_HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
+
+
+def _with_intercept(columns: np.ndarray) -> np.ndarray:
+    return np.hstack([np.ones((len(columns), 1)), columns])

@@ -1,0 +1,77 @@
+"""The platform's side of a run: columns only. It sees no label, no score and no residual."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from parties.runtime.preparation import CALIBRATION, TEST, TRAIN, Prepared, partial_scores
+from parties.runtime.side import ParallelMap
+from parties.runtime.tables import Table
+from protocols.crypto.keys import KeyPair
+from protocols.plan import Plan
+from protocols.psi.feature_party import AlignFeatureParty
+from protocols.psi.parameters import AlignmentParams
+from protocols.role import Role
+from protocols.scorecard.batch import FeatureBatch
+from protocols.scorecard.feature_party import FeatureTrainer
+from protocols.scorecard.holdout import FeatureHoldout
+from protocols.scorecard.training import Coefficients, TrainingConfig
+
+
+class PlatformSide:
+    """Feature party."""
+
+    def check_table(self, table: Table) -> None:
+        """Any valid table will do."""
+
+    def aligner(self, ids: list[str], peer: str, params: AlignmentParams, parallel_map: ParallelMap) -> Role:
+        """Feature side of alignment."""
+        return AlignFeatureParty(ids, peer, params, parallel_map)
+
+    def trainer(
+        self,
+        table: Table,
+        prepared: Prepared,
+        plan: Plan,
+        keys: KeyPair,
+        config: TrainingConfig,
+        peer_public: bytes | None,
+    ) -> FeatureTrainer:
+        """Feature side of training."""
+        return FeatureTrainer(prepared.columns[TRAIN], keys, config, peer_public)
+
+    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, peer: str) -> FeatureHoldout:
+        """Own part of the score of each hold-out row, rounded."""
+        parts = {"calibration": CALIBRATION, "test": TEST}
+        return FeatureHoldout(peer, {name: prepared.columns[part] @ own.own for name, part in parts.items()})
+
+    def verdict(self, role: Role) -> bool:
+        """What the bank said."""
+        return role.result()
+
+    def half(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
+        """Encoder, whitening and coefficients."""
+        return {
+            "encoder": prepared.encoder.to_json(),
+            "whitening": prepared.whitening.to_json(),
+            "coefficients": own.own.tolist(),
+        }
+
+    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], peer: str) -> FeatureBatch:
+        """Own part of each row's score, rounded."""
+        return FeatureBatch(peer, partial_scores(table, rows, half))
+
+    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> None:
+        """The platform gets no scores."""
+
+    def report(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
+        """Points of the own columns."""
+        coefficients, _ = prepared.whitening.coefficients(own.own)
+        return {
+            "columns": prepared.encoder.points_table(coefficients),
+            "warnings": list(prepared.encoder.warnings),
+        }
+
+    def metrics(self, role: Role) -> None:
+        """The platform knows none."""

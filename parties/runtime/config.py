@@ -1,0 +1,89 @@
+"""A party node's own TOML file: who it is, whom it dials, which tables it has. Units stand in the names."""
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from parties.runtime.tables import TableConfig
+from protocols.errors import ConfigError
+from protocols.plan import Name, Strict, first_problem
+from protocols.policy import Policy
+
+Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$")]
+
+
+class NodeConfig(Strict):
+    """Who this node is."""
+
+    name: Name
+    role: Literal["bank", "platform"]
+
+
+class CoordinatorConfig(Strict):
+    """Where the coordinator listens. The party dials out; it opens no port of its own."""
+
+    front: Address = Field(description="TLS front of the SuperLink (/v1/fleet/* only)")
+    hub: Address = Field(description="the hub, gRPC over mutual TLS")
+
+
+class PartyConfig(Strict):
+    """The whole file."""
+
+    node: NodeConfig
+    coordinator: CoordinatorConfig
+    tables: dict[Name, TableConfig] = Field(min_length=1)
+    policy: str = Field("policy.toml", description="path of the policy file, relative to this one")
+
+
+class LoadedParty:
+    """A validated configuration with its home folder and policy."""
+
+    def __init__(self, path: Path, role: str):
+        self.home = path.resolve().parent
+        self.config = _validated(path)
+        if self.config.node.role != role:
+            raise ConfigError(f"{path.name}: setting node.role is {self.config.node.role!r}, this command serves {role!r}")
+        policy_path = self.home / self.config.policy
+        self.policy = Policy.from_toml_text(_read(policy_path), policy_path.name)
+
+    @property
+    def name(self) -> str:
+        """The party's name in plans."""
+        return self.config.node.name
+
+    @property
+    def state(self) -> Path:
+        """Where the node keeps what must survive a restart."""
+        return self.home / "state"
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's local socket."""
+        return self.state / "local" / "daemon.sock"
+
+    def table(self, name: str) -> TableConfig:
+        """A configured table; ConfigError names the ones there are."""
+        if name not in self.config.tables:
+            raise ConfigError(f"{self.name}: no table {name!r} is configured; there are {', '.join(self.config.tables)}")
+        return self.config.tables[name]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path.name}: no such file in {path.parent.name}/; create it or name another") from None
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{path.name}: cannot be read as UTF-8 text") from None
+
+
+def _validated(path: Path) -> PartyConfig:
+    try:
+        return PartyConfig.model_validate(tomllib.loads(_read(path)))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name}: not valid TOML ({error})") from None
+    except ValidationError as error:
+        raise ConfigError(f"{path.name}: {first_problem(error)}") from None

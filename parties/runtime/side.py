@@ -1,0 +1,59 @@
+"""What differs between a bank and a platform in a run; the run driver knows nothing else about either."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import numpy as np
+
+from parties.runtime.preparation import Prepared
+from parties.runtime.tables import Table
+from protocols.crypto.keys import KeyPair
+from protocols.plan import Plan
+from protocols.psi.parameters import AlignmentParams
+from protocols.role import Role
+from protocols.scorecard.training import Coefficients, Trainer, TrainingConfig
+
+ParallelMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+
+
+class Side(Protocol):
+    """One side of a run of one plan."""
+
+    def check_table(self, table: Table) -> None:
+        """Raise DataError when the table cannot serve this side (the bank's needs a label)."""
+
+    def aligner(self, ids: list[str], peer: str, params: AlignmentParams, parallel_map: ParallelMap) -> Role:
+        """The role in alignment."""
+
+    def trainer(
+        self,
+        table: Table,
+        prepared: Prepared,
+        plan: Plan,
+        keys: KeyPair,
+        config: TrainingConfig,
+        peer_public: bytes | None,
+    ) -> Trainer:
+        """The role in training."""
+
+    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, peer: str) -> Role:
+        """The role in calibration and evaluation."""
+
+    def verdict(self, role: Role) -> bool:
+        """Whether the model is kept, from the ended hold-out role."""
+
+    def half(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
+        """This party's half of the model, plain JSON."""
+
+    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], peer: str) -> Role:
+        """The role in batch scoring with a published model."""
+
+    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any] | None:
+        """Columns of the score file, or None at a side that gets no scores."""
+
+    def report(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
+        """What this party may look at afterwards: its points per bin, and at the bank the evaluation."""
+
+    def metrics(self, role: Role) -> dict[str, float] | None:
+        """The figures that go into the model card; None at a side that knows none."""
