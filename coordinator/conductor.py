@@ -1,0 +1,197 @@
+"""Conducts one run: agree, execute, publish. It carries identifiers, digests and metrics, and cannot read more.
+
+Every call to a party may be repeated: a run that failed is conducted again from the start with the same id, and the
+parties answer with what they already did.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from coordinator.registry import TERMINAL, Registry, model_id_of
+from protocols.errors import RunFailed, SealscoreError
+from protocols.plan import Plan, agreement_bytes
+
+Body = dict[str, Any]
+ME = "coordinator"
+POLL_S = 0.2
+CANCEL_GRACE_S = 20.0
+
+
+class Exchange(Protocol):
+    """Sends one body to each party and returns each party's reply; raises RunFailed naming a party."""
+
+    def __call__(self, method: str, bodies: dict[str, Body], stop: Callable[[], None]) -> dict[str, Body]: ...
+
+
+class Cancelled(SealscoreError):
+    """Somebody asked for the end of the run."""
+
+
+class Conductor:
+    """One run. `conduct` leaves the registry in state finished, failed or cancelled."""
+
+    def __init__(
+        self, registry: Registry, run: str, identities: dict[str, str], exchange: Exchange,
+        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+    ):
+        self._registry, self._run, self._exchange = registry, run, exchange
+        self._clock, self._sleep = clock, sleep
+        self._plan = Plan.from_canonical(registry.run(run)["plan_json"].encode())
+        self._parties = sorted(self._plan.parties)
+        self._identities = {p: identities[p] for p in self._parties}
+        self._phase = "agree"
+
+    def conduct(self) -> None:
+        """Run the three rounds; RunFailed and any other fault end up in the registry and are raised."""
+        try:
+            signed = self._agree()
+            self._execute(signed)
+            self._publish()
+        except Cancelled:
+            self._finish_cancel()
+        except RunFailed as failure:
+            self._registry.fail(self._run, failure.party, failure.phase, failure.cause, failure.next_step)
+            raise
+        except Exception as fault:
+            cause = str(fault) if isinstance(fault, SealscoreError) else f"internal fault ({type(fault).__name__})"
+            self._registry.fail(self._run, ME, self._phase, cause, f"see the log; {self._resume()}")
+            raise
+
+    def _agree(self) -> Body:
+        self._enter("agreeing", "agree")
+        plan_text = self._plan.canonical().decode()
+        body = {"run": self._run, "plan": plan_text, "identities": self._identities}
+        replies = self._ask("agree", dict.fromkeys(self._parties, body))
+        signed = {p: {"statement": _text(p, r, "statement"), "signature": _text(p, r, "signature")}
+                  for p, r in replies.items()}
+        agreement = agreement_bytes(self._run, self._plan, {p: s["statement"] for p, s in signed.items()})
+        self._registry.set_agreement(self._run, hashlib.sha256(agreement).hexdigest(), signed)
+        self._note("agree", "finished")
+        return signed
+
+    def _execute(self, signed: Body) -> None:
+        self._enter("running", "execute")
+        body = {"run": self._run, "plan": self._plan.canonical().decode(), "statements": signed}
+        self._ask("execute", dict.fromkeys(self._parties, body))
+        self._wait_for_parties()
+        self._note("execute", "finished")
+
+    def _wait_for_parties(self) -> None:
+        end = self._clock() + self._plan.limits.run_deadline_s
+        while True:
+            self._stop()
+            ended = {p: self._registry.outcome(self._run, p) for p in self._parties}
+            failed = [o for o in ended.values() if o is not None and o["state"] != "finished"]
+            if failed:
+                raise self._reported(min(failed, key=lambda o: (o["state"] != "failed", o["updated_at"])))
+            late = [p for p, outcome in ended.items() if outcome is None]
+            if not late:
+                return
+            if self._clock() > end:
+                cause = f"no end within limits.run_deadline_s = {self._plan.limits.run_deadline_s} s"
+                raise RunFailed(late[0], "execute", cause, self._resume())
+            self._sleep(POLL_S)
+
+    def _reported(self, outcome: Body) -> RunFailed:
+        if outcome["state"] == "cancelled":
+            cause = outcome["cause"] or "the party cancelled its part"
+            return RunFailed(outcome["party"], outcome["phase"], cause, outcome["next_step"] or "ask the party")
+        cause = outcome["cause"] or "the party gave no cause"
+        return RunFailed(outcome["party"], outcome["phase"], cause, outcome["next_step"] or self._resume())
+
+    def _publish(self) -> None:
+        self._enter("publishing", "publish")
+        digests = self._announced_digests()
+        body = {"run": self._run, "card": digests if len(digests) == len(self._parties) else None}
+        replies = self._ask("publish", dict.fromkeys(self._parties, body))
+        card = self._card(replies)
+        self._registry.set_result(self._run, card)
+        if self._plan.kind == "train":
+            self._registry.publish_model(card["model_id"], self._run, card, _half_digests(card["halves"]))
+        self._note("publish", "finished")
+        if not self._registry.set_state(self._run, "finished"):
+            self._stop()
+
+    def _announced_digests(self) -> dict[str, str]:
+        """The digest of each party's half as far as it came with the end of its part."""
+        digests = {}
+        for party in self._parties:
+            outcome = self._registry.outcome(self._run, party)
+            body = json.loads(outcome["body_json"] or "{}") if outcome else {}
+            if isinstance(body, dict) and isinstance(body.get("digest"), str):
+                digests[party] = body["digest"]
+        return digests
+
+    def _card(self, replies: dict[str, Body]) -> Body:
+        """The model card (of a scoring run: its summary) out of what the parties publish."""
+        held = self._registry.run(self._run)
+        card = {
+            "version": 1, "run": self._run, "kind": self._plan.kind, "purpose": self._plan.purpose,
+            "plan_digest": held["plan_digest"], "agreement": held["agreement_digest"],
+            "model_id": self._plan.model_id or model_id_of(self._run),
+            "halves": {p: r["half"] for p, r in replies.items() if isinstance(r.get("half"), dict)},
+            "checkpoints": {p: r["checkpoint"] for p, r in replies.items() if isinstance(r.get("checkpoint"), dict)},
+            "metrics": next((r["metrics"] for r in replies.values() if isinstance(r.get("metrics"), dict)), {}),
+        }
+        missing = [p for p in self._parties if p not in card["halves"]]
+        if self._plan.kind == "train" and missing:
+            raise RunFailed(missing[0], "publish", "the party published no half of the model", self._resume())
+        return card
+
+    def _ask(self, method: str, bodies: dict[str, Body]) -> dict[str, Body]:
+        self._note(method, "running")
+        replies = self._exchange(method, bodies, self._stop)
+        for party, reply in sorted(replies.items()):
+            if reply.get("ok") is not True:
+                raise self._refusal(party, method, reply)
+        return replies
+
+    def _refusal(self, party: str, method: str, reply: Body) -> RunFailed:
+        cause = str(reply.get("refused") or reply.get("error") or "the party gave no cause")[:1000]
+        setting = reply.get("setting")
+        if isinstance(setting, str):
+            next_step = f"change the plan, or ask {party} about its policy setting {setting}"
+            return RunFailed(party, method, cause, next_step)
+        return RunFailed(party, method, cause, self._resume())
+
+    def _enter(self, state: str, phase: str) -> None:
+        self._phase = phase
+        if not self._registry.enter(self._run, state):
+            self._stop()
+            raise SealscoreError(f"the run is {self._registry.run_state(self._run)} and cannot become {state}")
+
+    def _stop(self) -> None:
+        """Raise when somebody ended the run meanwhile."""
+        state = self._registry.run_state(self._run)
+        if state == "cancelling" or state in TERMINAL:
+            raise Cancelled(f"the run is {state}")
+
+    def _finish_cancel(self) -> None:
+        """Wait a little for the parties to report, then close the run."""
+        end = self._clock() + CANCEL_GRACE_S
+        reported = self._registry.run_state(self._run) in TERMINAL
+        while not reported and self._clock() < end:
+            reported = all(self._registry.outcome(self._run, p) is not None for p in self._parties)
+            self._sleep(POLL_S)
+        self._registry.set_state(self._run, "cancelled")
+
+    def _note(self, phase: str, state: str) -> None:
+        self._registry.record_progress(self._run, ME, {"phase": phase, "state": state})
+
+    def _resume(self) -> str:
+        return f"`sealscore runs resume {self._run}` once the cause is gone"
+
+
+def _text(party: str, reply: Body, field: str) -> str:
+    value = reply.get(field)
+    if not isinstance(value, str) or not value:
+        raise RunFailed(party, "agree", f"the party's reply has no {field}", "install the same version on all nodes")
+    return value
+
+
+def _half_digests(halves: dict[str, Body]) -> dict[str, str]:
+    return {party: str(half.get("digest", "")) for party, half in halves.items()}

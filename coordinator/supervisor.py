@@ -1,0 +1,157 @@
+"""The coordinator's node: SuperLink, SuperExec, TLS front and hub, kept running, and the runs watched.
+
+    parties ──TLS──► front ──/v1/fleet/* only──► SuperLink ◄── SuperExec ──► ServerApp (one per Flower run)
+    parties ──mTLS─► hub
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from coordinator.config import CONFIG_VARIABLE, CoordinatorConfig, split_address
+from coordinator.flower.adapter import Control, healthy, supernode_public_key
+from coordinator.registry import Registry
+from coordinator.watch import RunWatch
+from protocols.errors import ConfigError, SealscoreError
+from protocols.node.supervise import (
+    Service,
+    Supervisor,
+    environment,
+    python_module,
+    require_free_port,
+    script,
+    secret_file,
+)
+
+log = logging.getLogger(__name__)
+WATCH_S = 1.0
+
+
+class CoordinatorNode:
+    """`start()` returns when everything is up and `state/ready.json` is written; `stop()` takes at most ten seconds."""
+
+    def __init__(self, config: CoordinatorConfig):
+        self._config, self._state = config, config.home / "state"
+        self._ca = config.home / "tls" / "ca.crt"
+        self._supervisor: Supervisor | None = None
+
+    def start(self) -> None:
+        """Check files, keys and ports, start all processes, register the parties' SuperNodes."""
+        keys = {n: supernode_public_key(self._config.resolve(p.supernode_public_key))
+                for n, p in self._config.parties.items()}
+        self._require_files()
+        self._require_ports()
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Registry(self._config.registry_url).close()  # makes the tables before four processes want them
+        self._supervisor = Supervisor(self._services())
+        self._supervisor.start()
+        with Control(self._config.listen.superlink, self._ca) as control:
+            nodes = control.register(keys)
+        self._write_ready(nodes)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Until `stop`: end runs that Flower has lost, close cancelled ones."""
+        registry = Registry(self._config.registry_url)
+        run_watch = RunWatch(registry, lambda: Control(self._config.listen.superlink, self._ca))
+        try:
+            while not stop.wait(WATCH_S):
+                try:
+                    run_watch.look(time.monotonic())
+                except SealscoreError as error:
+                    log.warning("runs could not be watched: %s", error)
+        finally:
+            registry.close()
+
+    def stop(self) -> None:
+        """Stop all processes."""
+        (self._state / "ready.json").unlink(missing_ok=True)
+        if self._supervisor is not None:
+            self._supervisor.stop(within_s=8.0)
+
+    def alive(self) -> bool:
+        """Whether every process runs right now."""
+        return self._supervisor is not None and self._supervisor.alive()
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by name: superlink, superexec, front, hub."""
+        return self._supervisor.pids() if self._supervisor is not None else {}
+
+    def _require_files(self) -> None:
+        for name in ("ca.crt", "node.crt", "node.key"):
+            if not (self._config.home / "tls" / name).is_file():
+                raise ConfigError(f"{self._config.home}/tls/{name} is missing; `sealscore certs init` makes it")
+
+    def _require_ports(self) -> None:
+        for name in ("front", "hub", "superlink"):
+            require_free_port(*split_address(getattr(self._config.listen, name)), f"listen.{name}")
+
+    def _services(self) -> list[Service]:
+        listen, logs, home = self._config.listen, self._config.home / "logs", str(self._config.home)
+        secret = secret_file(self._state / "superexec.secret")
+        env = environment(
+            FLWR_HOME=str(self._state / "flower"), FLWR_SUPEREXEC_TASK_POLL_INTERVAL="0.2",
+            **{CONFIG_VARIABLE: str(self._config.source)},
+        )
+        edge = python_module("coordinator.edge", "--listen", listen.front, "--upstream", listen.superlink,
+                             "--home", home)
+        return [
+            Service("superlink", self._superlink(secret), logs / "superlink.log", env,
+                    ready=lambda: healthy(listen.superlink, self._ca)),
+            Service("superexec", self._superexec(secret), logs / "superexec.log", env),
+            Service("front", edge, logs / "front.log", env, ready=lambda: _front_answers(listen.front, self._ca)),
+            Service("hub", self._hub(), logs / "hub.log", env, ready=lambda: _listens(listen.hub)),
+        ]
+
+    def _superlink(self, secret: Path) -> tuple[str, ...]:
+        host, port = split_address(self._config.listen.superlink)
+        tls = self._config.home / "tls"
+        return (
+            script("flower-superlink"), "--host", host, "--port", str(port),
+            "--ssl-ca-certfile", str(tls / "ca.crt"), "--ssl-certfile", str(tls / "node.crt"),
+            "--ssl-keyfile", str(tls / "node.key"), "--enable-supernode-auth",
+            "--database", str(self._state / "superlink.db"), "--isolation", "process",
+            "--disable-runtime-dependency-installation", "--superexec-auth-secret-file", str(secret),
+        )
+
+    def _superexec(self, secret: Path) -> tuple[str, ...]:
+        return (
+            script("flower-superexec"), "--root-certificates", str(self._ca),
+            "--runtime-api-address", self._config.listen.superlink, "--superexec-auth-secret-file", str(secret),
+        )
+
+    def _hub(self) -> tuple[str, ...]:
+        host, port = split_address(self._config.listen.hub)
+        return python_module("coordinator.hub_main", "--home", str(self._config.home), "--host", host,
+                             "--port", str(port), "--registry", self._config.registry_url)
+
+    def _write_ready(self, nodes: dict[str, int]) -> None:
+        listen = self._config.listen
+        facts = {
+            "pid": os.getpid(), "processes": self.pids(), "nodes": {n: str(i) for n, i in nodes.items()},
+            "front": listen.front, "hub": listen.hub, "superlink": listen.superlink,
+        }
+        draft = self._state / "ready.json.new"
+        draft.write_text(json.dumps(facts, indent=2) + "\n")
+        draft.replace(self._state / "ready.json")
+
+
+def _listens(address: str) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(split_address(address), timeout=1.0):
+        return True
+    return False
+
+
+def _front_answers(address: str, ca: Path) -> bool:
+    trust = ssl.create_default_context(cafile=str(ca))
+    with contextlib.suppress(httpx.HTTPError, OSError), httpx.Client(verify=trust, trust_env=False) as client:
+        return client.get(f"https://{address}/").status_code == 404
+    return False
