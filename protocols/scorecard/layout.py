@@ -83,7 +83,7 @@ def choose(rows: int, coefficients: int, steps: int) -> Layout:
 
 def _within_budget(layout: Layout, rows: int, coefficients: int, steps: int) -> bool:
     budget, passes = TruncationBudget(), steps + POWER_PASSES
-    gradient = math.log2(rows) + RESIDUAL_BOUND_BITS + layout.gradient_bits + STEP_CONSTANT_BITS
+    gradient = math.ceil(math.log2(rows)) + RESIDUAL_BOUND_BITS + layout.gradient_bits + STEP_CONSTANT_BITS
     point = layout.point_bits + SCORE_BOUND_BITS + STEP_CONSTANT_BITS
     try:
         budget.spend(rows * passes, FEATURE_BITS + layout.point_bits + SCORE_BOUND_BITS)
