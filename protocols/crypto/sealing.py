@@ -38,6 +38,10 @@ TAG_BYTES = 16
 _MAX_COUNTER = 2**62
 
 
+class AgreementMismatch(TrustError):
+    """The peer, properly signed, is in the run under another agreement."""
+
+
 @dataclass(frozen=True, repr=False)
 class SealingContext:
     """Who seals for whom: `agreement` is the 32-byte digest, `peer_public` the pinned raw identity of `peer`."""
@@ -177,7 +181,7 @@ def _check_fields(context: SealingContext, hello: HelloInitiator | HelloResponde
     if (hello.run, hello.initiator, hello.responder) != (context.run, names["initiator"], names["responder"]):
         raise MalformedMessage(f"a hello of {context.peer} for another run or another pair of parties")
     if hello.agreement != context.agreement:
-        raise MalformedMessage(f"{context.peer} is in run {context.run} under another agreement")
+        raise AgreementMismatch(f"{context.peer} is in run {context.run} under another agreement; start the run again")
 
 
 def _session(context: SealingContext, own: X25519PrivateKey, peer: bytes, hello: bytes, response: bytes) -> Session:

@@ -64,7 +64,7 @@ class Assembler:
 
     def add(self, envelope: Envelope) -> WireMessage | None:
         """Take the next envelope; the message when it is whole. MalformedMessage for any other envelope."""
-        self._check_route(envelope)
+        self.check_route(envelope)
         if envelope.size > self._max:
             raise MalformedMessage(f"expected a message of at most {self._max} bytes, got one of {envelope.size}")
         if envelope.chunk != len(self._parts) or not self._same_message(envelope):
@@ -74,7 +74,8 @@ class Assembler:
         self._parts.append(envelope.payload)
         return self._whole(envelope) if len(self._parts) == envelope.chunks else None
 
-    def _check_route(self, envelope: Envelope) -> None:
+    def check_route(self, envelope: Envelope) -> None:
+        """MalformedMessage if an envelope belongs to another run, pair of parties or agreement."""
         for field in ("run", "sender", "receiver", "agreement"):
             if getattr(envelope, field) != getattr(self._route, field):
                 raise MalformedMessage(f"an envelope with another {field} than this session's")

@@ -1,0 +1,329 @@
+"""The hub: relays sealed frames between the parties of a run, and takes their progress reports.
+
+It reads outer headers only and keeps frames in memory only: what is lost is sent again by the parties, who number,
+acknowledge and persist their messages end to end. Every party dials out; its name comes from its client certificate.
+
+    Attach    one stream per party and run; a newer stream of the same party replaces the older one
+    mailbox   per (run, receiver): at most 16 frames. When it is full the sender's stream is not read, and gRPC's flow
+              control carries that back to the sender
+    notices   peer attached / detached; run cancelled / failed (the registry is polled once a second)
+
+A frame for a party that is not attached is dropped: its sender hears of the attachment and starts a new session.
+"""
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import grpc
+import grpc.aio
+
+from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError
+from protocols.node.tls import SERVER_OPTIONS, NodeTls, peer_name
+from protocols.wire import codec
+from protocols.wire import hub_pb2 as wire
+
+SERVICE = "sealscore.hub.v1.Hub"
+MAILBOX_FRAMES = 16
+MAILBOX_NOTICES = 64
+POLL_S = 1.0
+ATTACH_DEADLINE_S = 10.0
+MAX_STREAMS = 1024
+_STOPPED = ("cancelling", "cancelled", "failed")
+
+log = logging.getLogger("sealscore.hub")
+
+
+class HubRegistry(Protocol):
+    """What the hub needs of the coordinator's registry. Called from worker threads."""
+
+    def run(self, run: str) -> dict[str, Any]:
+        """At least plan_json, state and cause; UsageError for an unknown run."""
+
+    def run_state(self, run: str) -> str | None: ...
+
+    def record_progress(self, run: str, party: str, event: dict[str, Any]) -> None: ...
+
+    def party_online(self, party: str, catalogue: dict[str, Any]) -> None: ...
+
+
+class Refused(Exception):
+    """Why the hub ends a call: a gRPC status code and a sentence."""
+
+    def __init__(self, code: grpc.StatusCode, sentence: str):
+        super().__init__(sentence)
+        self.code = code
+
+
+class Mailbox:
+    """Frames and notices for one attached party, bounded; closing it wakes everybody who waits."""
+
+    def __init__(self, frames: int = MAILBOX_FRAMES):
+        self._items: deque[tuple[bytes, bool]] = deque()
+        self._frames = self._notices = 0
+        self._limit = frames
+        self._changed = asyncio.Condition()
+        self._closed = False
+
+    async def put(self, frame: bytes) -> bool:
+        """Add a frame, waiting for room; False if the mailbox was closed."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or self._frames < self._limit)
+            if self._closed:
+                return False
+            self._frames += 1
+            self._items.append((frame, True))
+            self._changed.notify_all()
+            return True
+
+    async def notify(self, notice: bytes) -> None:
+        """Add a notice without waiting; a party that leaves too many unread is detached."""
+        async with self._changed:
+            self._notices += 1
+            self._items.append((notice, False))
+            self._closed = self._closed or self._notices > MAILBOX_NOTICES
+            self._changed.notify_all()
+
+    async def get(self) -> bytes | None:
+        """The next item; None once the mailbox is closed."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or self._items)
+            if self._closed:
+                return None
+            data, is_frame = self._items.popleft()
+            self._frames -= is_frame
+            self._notices -= not is_frame
+            self._changed.notify_all()
+            return data
+
+    async def close(self) -> None:
+        """Let every `put` and `get` return at once."""
+        async with self._changed:
+            self._closed = True
+            self._items.clear()
+            self._changed.notify_all()
+
+
+@dataclass(eq=False)
+class Attachment:
+    """One attached stream."""
+
+    run: str
+    party: str
+    mailbox: Mailbox = field(default_factory=Mailbox)
+    refused: Refused | None = None
+
+
+class Hub:
+    """The service; `serve` binds it to a port."""
+
+    def __init__(self, registry: HubRegistry):
+        self._registry = registry
+        self._attached: dict[str, dict[str, Attachment]] = {}  # run -> party -> stream
+        self._stop_told: dict[str, str] = {}  # run -> state its parties were told
+
+    async def attach(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        """Relay between one party and the others of its run until either side ends the stream."""
+        attachment = await self._admit(requests, context)
+        reader = asyncio.create_task(self._read(attachment, requests))
+        try:
+            await context.send_initial_metadata(())  # tells the party that it is admitted
+            await self._enter(attachment)
+            while (item := await attachment.mailbox.get()) is not None:
+                yield item
+        finally:
+            reader.cancel()
+            await asyncio.wait([reader])
+            await self._leave(attachment)
+        if attachment.refused:
+            await context.abort(attachment.refused.code, str(attachment.refused))
+
+    async def report(self, request: bytes, context: Any) -> bytes:
+        """Record a progress event of the calling party."""
+        async with _answering(context):
+            event = codec.decode(wire.ProgressEvent, request, codec.MAX_EVENT_BYTES)
+            _check_sender(event.party, context)
+            await asyncio.to_thread(self._registry.record_progress, event.run, event.party, _event_dict(event))
+        return codec.encode(wire.Ack())
+
+    async def hello(self, request: bytes, context: Any) -> bytes:
+        """Record that a party is there, with its catalogue."""
+        async with _answering(context):
+            offer = codec.decode(wire.PartyCatalogue, request, codec.MAX_CATALOGUE_BYTES + 1024)
+            _check_sender(offer.party, context)
+            catalogue = _json_object(offer.catalogue_json)
+            await asyncio.to_thread(self._registry.party_online, offer.party, catalogue)
+        return codec.encode(wire.Ack())
+
+    async def watch(self) -> None:
+        """Tell the parties of attached runs when their run was cancelled or has failed; runs until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            for run in list(self._attached):
+                await self._watch_run(run)
+
+    async def _watch_run(self, run: str) -> None:
+        try:
+            state = await asyncio.to_thread(self._registry.run_state, run)
+            stopped = state in _STOPPED and self._stop_told.get(run) != state
+            notice = _stop_notice(await asyncio.to_thread(self._registry.run, run)) if stopped else None
+        except Exception:  # noqa: BLE001 - the registry may be any database; its fault must not stop the relay
+            log.exception("cannot read the state of run %s", run)
+            return
+        self._stop_told[run] = state or ""
+        for attachment in list(self._attached.get(run, {}).values()) if notice else ():
+            await attachment.mailbox.notify(notice)
+
+    async def _admit(self, requests: AsyncIterator[bytes], context: Any) -> Attachment:
+        async with _answering(context):
+            try:
+                first = await asyncio.wait_for(anext(requests), ATTACH_DEADLINE_S)
+            except (TimeoutError, StopAsyncIteration):
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "expected a first frame that names the run") from None
+            request = codec.decode(wire.HubFrame, first, codec.MAX_FRAME_BYTES)
+            if request.WhichOneof("body") != "attach":
+                raise MalformedMessage("expected a first frame that names the run")
+            _check_sender(request.attach.party, context)
+            await self._check_member(request.attach.run, request.attach.party)
+            return Attachment(request.attach.run, request.attach.party)
+
+    async def _check_member(self, run: str, party: str) -> None:
+        if await asyncio.to_thread(self._registry.run_state, run) is None:
+            raise Refused(grpc.StatusCode.NOT_FOUND, f"no run {run} at this coordinator")
+        row = await asyncio.to_thread(self._registry.run, run)
+        if party not in _json_object(row["plan_json"].encode()).get("parties", {}):
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{party} is no party of run {run}")
+
+    async def _enter(self, attachment: Attachment) -> None:
+        peers = self._attached.setdefault(attachment.run, {})
+        older = peers.pop(attachment.party, None)
+        if older:
+            older.refused = Refused(grpc.StatusCode.ABORTED, f"a newer connection of {older.party} took over")
+            await older.mailbox.close()
+        peers[attachment.party] = attachment
+        row = await asyncio.to_thread(self._registry.run, attachment.run)
+        if row["state"] in _STOPPED:
+            await attachment.mailbox.notify(_stop_notice(row))
+        for peer in [p for p in peers.values() if p is not attachment]:
+            await attachment.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, peer.party))
+            await peer.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, attachment.party))
+        log.info("%s attached to %s", attachment.party, attachment.run)
+
+    async def _leave(self, attachment: Attachment) -> None:
+        await attachment.mailbox.close()
+        peers = self._attached.get(attachment.run, {})
+        if peers.get(attachment.party) is not attachment:
+            return
+        del peers[attachment.party]
+        for peer in list(peers.values()):
+            await peer.mailbox.notify(_peer_notice(wire.PEER_DETACHED, attachment.party))
+        if not peers:
+            self._attached.pop(attachment.run, None)
+            self._stop_told.pop(attachment.run, None)
+        log.info("%s detached from %s", attachment.party, attachment.run)
+
+    async def _read(self, attachment: Attachment, requests: AsyncIterator[bytes]) -> None:
+        """Move the party's frames into the receivers' mailboxes."""
+        try:
+            async for data in requests:
+                await self._relay(attachment, data)
+        except Refused as refusal:
+            attachment.refused = refusal
+        except MalformedMessage as error:
+            attachment.refused = Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        finally:
+            await attachment.mailbox.close()
+
+    async def _relay(self, attachment: Attachment, data: bytes) -> None:
+        header = _relay_header(data)
+        if header.sender != attachment.party or header.run != attachment.run:
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED,
+                          f"a frame in the name of another party or run than {attachment.party} and {attachment.run}")
+        receiver = self._attached.get(attachment.run, {}).get(header.receiver)
+        if receiver is not None:
+            await receiver.mailbox.put(data)
+
+
+def server(hub: Hub, tls: NodeTls, address: str) -> tuple[grpc.aio.Server, int]:
+    """A server for `hub` on HOST:PORT (port 0: any), not yet started, and its port. OSError if it is taken."""
+    made = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_STREAMS)
+    handlers = {
+        "Attach": grpc.stream_stream_rpc_method_handler(hub.attach),
+        "Report": grpc.unary_unary_rpc_method_handler(hub.report),
+        "Hello": grpc.unary_unary_rpc_method_handler(hub.hello),
+    }
+    made.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    try:
+        port = made.add_secure_port(address, tls.server_credentials())
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise OSError(f"cannot listen on {address}")
+    return made, port
+
+
+def _relay_header(data: bytes) -> wire.Header:
+    frame = codec.decode(wire.HubFrame, data, codec.MAX_FRAME_BYTES)
+    if frame.WhichOneof("body") != "relay":
+        raise MalformedMessage("expected a frame to relay")
+    return frame.relay.header
+
+
+def _check_sender(party: str, context: Any) -> None:
+    certified = peer_name(context.auth_context())
+    if certified != party:
+        raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"a call in the name of {party} with a certificate of "
+                                                         f"{certified}")
+
+
+@contextlib.asynccontextmanager
+async def _answering(context: Any) -> AsyncIterator[None]:
+    """Turn what is wrong with a call into its gRPC status."""
+    try:
+        yield
+    except Refused as refusal:
+        await context.abort(refusal.code, str(refusal))
+    except TrustError as error:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+    except ProtocolError as error:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    except SealscoreError as error:
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+
+
+def _event_dict(event: wire.ProgressEvent) -> dict[str, Any]:
+    names = [f.name for f in event.DESCRIPTOR.fields if f.name not in ("party", "run", "body_json")]
+    return {**{name: getattr(event, name) for name in names}, "body_json": _text(event.body_json)}
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise MalformedMessage("expected UTF-8 text") from None
+
+
+def _json_object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise MalformedMessage("bytes that are not JSON") from None
+    if not isinstance(value, dict):
+        raise MalformedMessage("expected a JSON object")
+    return value
+
+
+def _peer_notice(kind: wire.NoticeKind, party: str) -> bytes:
+    return codec.encode(wire.HubFrame(notice=wire.Notice(kind=kind, party=party)))
+
+
+def _stop_notice(row: dict[str, Any]) -> bytes:
+    kind = wire.RUN_FAILED if row["state"] == "failed" else wire.RUN_CANCELLED
+    cause = "".join(c if c.isprintable() else " " for c in row.get("cause") or "")[:codec.MAX_SENTENCE_CHARS]
+    return codec.encode(wire.HubFrame(notice=wire.Notice(kind=kind, cause=cause)))

@@ -1,0 +1,61 @@
+"""The hub's process: `python -m coordinator.hub_main --home HOME --port PORT --registry URL`.
+
+Prints one JSON line {"hub": "HOST:PORT"} when it accepts connections; ends cleanly on SIGTERM and SIGINT.
+"""
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from coordinator.hub import Hub, HubRegistry, server
+from coordinator.registry import Registry
+from protocols.errors import SealscoreError, UsageError
+from protocols.node.tls import NodeTls
+
+STOP_GRACE_S = 1.0
+
+
+async def serve(tls: NodeTls, registry: HubRegistry, host: str, port: int) -> None:
+    """Run the hub until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    hub = Hub(registry)
+    try:
+        grpc_server, bound = server(hub, tls, f"{host}:{port}")
+    except OSError:
+        raise UsageError(f"cannot listen on {host}:{port}; is another hub running? set another port under "
+                         f"[listen] hub") from None
+    await grpc_server.start()
+    sys.stdout.write(json.dumps({"hub": f"{host}:{bound}"}) + "\n")
+    sys.stdout.flush()
+    watcher = asyncio.create_task(hub.watch())
+    await stop.wait()
+    watcher.cancel()
+    await grpc_server.stop(STOP_GRACE_S)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse arguments and serve; one sentence and an exit code on failure."""
+    parser = argparse.ArgumentParser(prog="hub", description="Relay of sealed frames between the parties.")
+    parser.add_argument("--home", type=Path, required=True, help="the coordinator's home directory")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True, help="0: any free port")
+    parser.add_argument("--registry", required=True, help="database URL of the coordinator's registry")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(serve(NodeTls.load(options.home), Registry(options.registry), options.host, options.port))
+    except SealscoreError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
