@@ -17,7 +17,6 @@ import fcntl
 import functools
 import hashlib
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -36,10 +35,10 @@ from protocols.audit import (
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError, UsageError
 from protocols.merkle import MerkleTree, verify_consistency
+from protocols.node.redaction import refuse_leaks, without_paths
 
 LOG, CHECKPOINTS, AGREEMENTS, POLICIES = "log.jsonl", "checkpoints.jsonl", "agreements", "policies"
 _OWN_METHODS = {"log": "opening a log", "agreement": "keep_agreement", "checkpoint.peer": "record_peer_checkpoint"}
-_PATH = re.compile(r"""(?<![\w./:+-])/(?:[^\s"'/:;,]+/)+""")
 
 
 class LogInUse(UsageError):
@@ -91,6 +90,7 @@ class AuditLog:
         with self._mutex:
             record = Record(self._tree.size, self._now(), kind, without_paths(body))
             line = record.encode()
+            refuse_leaks("the record", line)
             self._write(self._log, line)
             self._take(record, line)
             return record.index
@@ -291,17 +291,6 @@ class AuditLog:
 def instant(moment: datetime) -> str:
     """UTC to the millisecond, as records and checkpoints write it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def without_paths(value: Any) -> Any:
-    """The same JSON value with every absolute path in a text cut down to its last part: logs travel to auditors."""
-    if isinstance(value, str):
-        return _PATH.sub("…/", value)
-    if isinstance(value, list | tuple):
-        return [without_paths(item) for item in value]
-    if isinstance(value, dict):
-        return {key: without_paths(item) for key, item in value.items()}
-    return value
 
 
 def _keep(path: Path, content: bytes) -> None:
