@@ -81,17 +81,16 @@ def answer(peer: PeerKeys, terms: list[tuple[bytes, Array]]) -> tuple[bytes, Arr
     _require_vector(terms[0][1])
     n = terms[0][1].shape[1]
     bodies = [so.require_length(r, request_bytes(n), _REQUEST_TAG, "element-wise request") for r, _ in terms]
-    mask, pieces = RING.random(n), [_REPLY_TAG]
-    for index in range(2):
-        for block in range(blocks(n)):
-            pieces.append(_answer_block(peer, index, block, [(b, v) for b, (_, v) in zip(bodies, terms, strict=True)], mask))
-    return b"".join(pieces), mask
+    parsed = [(body, v) for body, (_, v) in zip(bodies, terms, strict=True)]
+    mask, places = RING.random(n), [(index, block) for index in range(2) for block in range(blocks(n))]
+    pieces = [_answer_block(peer, index, block, parsed, mask) for index, block in places]
+    return b"".join([_REPLY_TAG, *pieces]), mask
 
 
 def _answer_block(peer: PeerKeys, index: int, block: int, terms: list[tuple[memoryview, Array]], mask: Array) -> bytes:
     scheme, part = so.slot_schemes()[index], slice(block * DEGREE, (block + 1) * DEGREE)
     at = (index * blocks(mask.shape[1]) + block) * _UPLOAD_BYTES
-    total = peer_zero(peer, index)
+    total = peer.fresh_slot_zero(index)
     for body, v in terms:
         product = _multiply(scheme, body[at : at + _UPLOAD_BYTES], v[index, part])
         if product is not None:
@@ -103,25 +102,16 @@ def _answer_block(peer: PeerKeys, index: int, block: int, terms: list[tuple[memo
     return _encode(so.ciphertext_words(total, 2))
 
 
-def peer_zero(peer: PeerKeys, index: int) -> seal.Ciphertext:
-    """A new public-key encryption of zero under slot key `index`."""
-    zero = seal.Ciphertext()
-    peer.slot_encryptors[index].encrypt_zero(so.slot_schemes()[index].data_id, zero)
-    return zero
-
-
 def _multiply(scheme: so.Scheme, upload: memoryview, v: Array) -> seal.Ciphertext | None:
-    """Encryption of u·v for one block; None when v is zero there."""
+    """Encryption of u·v for one block; None, after the same work, when v is zero there."""
     words = so.unpack_residues(upload[so.SEED_BYTES :], SLOT_DATA_PRIMES, DEGREE)
     product = so.seeded_ciphertext(scheme, words, bytes(upload[: so.SEED_BYTES]))
-    if not v.any():
-        return None
-    plain = _slots(scheme, v)
+    plain = _slots(scheme, v if v.any() else np.ones_like(v))
     scheme.evaluator.transform_to_ntt_inplace(product)
     scheme.evaluator.transform_to_ntt_inplace(plain, scheme.data_id)
     scheme.evaluator.multiply_plain_inplace(product, plain)
     scheme.evaluator.transform_from_ntt_inplace(product)
-    return product
+    return product if v.any() else None
 
 
 def _flood(scheme: so.Scheme) -> seal.Ciphertext:

@@ -42,15 +42,15 @@ def public_key_bytes() -> int:
     return TAG_BYTES + sum(_part_bytes(scheme) for scheme in _part_schemes())
 
 
-def _secret_widths(scheme: so.Scheme) -> int:
+def _secret_bytes(scheme: so.Scheme) -> int:
     return DEGREE * sum(so.residue_widths(scheme.parameters.primes))
 
 
-def _encode_part(scheme: so.Scheme, part: tuple[Array, bytes]) -> bytes:
+def _encode_part(scheme: so.Scheme, part: so.SeededPart) -> bytes:
     return part[1] + so.pack_residues(part[0], scheme.parameters.primes)
 
 
-def _decode_parts(body: memoryview) -> Iterator[tuple[Array, bytes]]:
+def _decode_parts(body: memoryview) -> Iterator[so.SeededPart]:
     at = 0
     for scheme in _part_schemes():
         seed, end = bytes(body[at : at + so.SEED_BYTES]), at + _part_bytes(scheme)
@@ -96,13 +96,15 @@ class KeyPair:
     @classmethod
     def from_secret_bytes(cls, data: bytes) -> KeyPair:
         """Inverse of `secret_bytes`; MalformedMessage when the vault holds something else."""
-        expected = TAG_BYTES + sum(_secret_widths(s) for s in _schemes()) + public_key_bytes()
+        expected = TAG_BYTES + sum(_secret_bytes(s) for s in _schemes()) + public_key_bytes()
         body, secrets, at = so.require_length(data, expected, _SECRET_TAG, "secret keys"), [], 0
         for scheme in _schemes():
-            end = at + _secret_widths(scheme)
+            end = at + _secret_bytes(scheme)
             secrets.append(so.unpack_residues(body[at:end], scheme.parameters.primes, DEGREE))
             at = end
-        return cls(tuple(secrets), bytes(body[at:]))
+        public = bytes(body[at:])
+        so.require_length(public, public_key_bytes(), _PUBLIC_TAG, "public keys")
+        return cls(tuple(secrets), public)
 
     def __repr__(self) -> str:
         return "KeyPair(REDACTED)"
@@ -114,7 +116,7 @@ class KeyPair:
 class PeerKeys:
     """The peer's public keys, expanded and checked."""
 
-    def __init__(self, parts: list[tuple[Array, bytes]], digest: str):
+    def __init__(self, parts: list[so.SeededPart], digest: str):
         product, *slots = _schemes()
         self.digest = digest
         self.encryptor = seal.Encryptor(product.context, so.public_key(product, *parts[0]))
@@ -142,4 +144,10 @@ class PeerKeys:
         """A new public-key encryption of zero at data level, never handed out twice."""
         zero = seal.Ciphertext()
         self.encryptor.encrypt_zero(so.product_scheme().data_id, zero)
+        return zero
+
+    def fresh_slot_zero(self, index: int) -> seal.Ciphertext:
+        """The same under slot key `index` (0 or 1)."""
+        zero = seal.Ciphertext()
+        self.slot_encryptors[index].encrypt_zero(so.slot_schemes()[index].data_id, zero)
         return zero

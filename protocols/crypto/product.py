@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 import tenseal.sealapi as seal
@@ -21,6 +22,7 @@ import tenseal.sealapi as seal
 from protocols.crypto import seal_objects as so
 from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.layout import Layout, LayoutName, layout_of
+from protocols.crypto.noise import DROPPED_BITS, error_bits, typical_energy
 from protocols.crypto.params import DEGREE, ENTRY_BITS, PRODUCT, TAG_BYTES, wire_tag
 from protocols.crypto.ring import RING, WORD, Array
 from protocols.errors import MalformedMessage
@@ -28,8 +30,6 @@ from protocols.errors import MalformedMessage
 _REQUEST_TAG = wire_tag("product request")
 _UPLOAD_BYTES = so.SEED_BYTES + DEGREE * sum(so.residue_widths(PRODUCT.data_primes))
 _TILE_BYTES = 8 * DEGREE * len(PRODUCT.data_primes)
-DROPPED_BITS = 27
-"""ReplyCoding.SHORT leaves out this many low bits of the low mixed-radix digit."""
 
 
 class ReplyCoding(Enum):
@@ -41,6 +41,26 @@ class ReplyCoding(Enum):
     @property
     def tag(self) -> bytes:
         return wire_tag(f"product reply {self.name}")
+
+
+_WIDEST_ROWS, _WIDEST_COLUMNS, _WIDEST_MEAN_SQUARE = 1 << 17, 256, 4.0**12.5
+
+
+def _stated_error_bits(name: LayoutName, coding: ReplyCoding, direction: str) -> float:
+    shape = (_WIDEST_ROWS, _WIDEST_COLUMNS) if direction == "forward" else (_WIDEST_COLUMNS, _WIDEST_ROWS)
+    plan = layout_of(shape, name)
+    return error_bits(plan, typical_energy(plan, _WIDEST_MEAN_SQUARE), coding is ReplyCoding.SHORT)
+
+
+ERROR_BITS: dict[tuple[LayoutName, ReplyCoding, str], float] = {
+    (name, coding, direction): _stated_error_bits(name, coding, direction)
+    for name in get_args(LayoutName)
+    for coding in ReplyCoding
+    for direction in ("forward", "backward")
+}
+"""log2 of the bound on |error| for up to 131,072 rows and 256 columns of root mean square 2^12.5 (whitened columns
+at 12 fractional bits); forward is X·w, backward is the transpose times r. `MatrixTiles.error_bits` bounds the error
+of one given matrix, of any shape and size."""
 
 
 # ---------------------------------------------------------------- the evaluator's matrix
@@ -73,6 +93,13 @@ class MatrixTiles:
 
     def __reduce__(self):
         raise TypeError("a MatrixTiles is neither pickled nor copied; build it again from the table")
+
+    def error_bits(self, coding: ReplyCoding) -> float:
+        """log2 of the bound on |error| of this matrix's products, from its actual entries."""
+        per_row = np.square(self._matrix, dtype=np.float64).sum(axis=1)
+        if self.layout.kind != "dot":
+            per_row = np.add.reduceat(per_row, np.arange(0, self.layout.rows, self.layout.rows_per_tile))
+        return error_bits(self.layout, float(per_row.max()), coding is ReplyCoding.SHORT)
 
     def tile(self, block: int, term: int) -> seal.Plaintext | None:
         """Polynomial that multiplies operand number `term` in result number `block`; None when it is zero."""
@@ -148,7 +175,8 @@ def answer(
     """Reply and one's own share (2, rows) of tiles · (requester's share + own_share).
 
     Every reply polynomial carries its own fresh zero; the share is uniform modulo Q and drawn anew in every call.
-    MalformedMessage on a request of another length, tag or with residues that are not below their primes.
+    MalformedMessage on a request of another length or tag, with residues that are not below their primes, or with a
+    seed used twice.
     """
     plan = tiles.layout
     operands = _operands(plan, own_share, request)
@@ -168,7 +196,9 @@ def _operands(plan: Layout, own_share: Array | None, request: bytes) -> list[sea
         raise ValueError(f"expected a share of shape (2, {plan.columns}), got {own_share.shape}")
     expected = TAG_BYTES + plan.uploads * _UPLOAD_BYTES
     body = so.require_length(request, expected, _REQUEST_TAG, "product request")
-    uploads = (body[j * _UPLOAD_BYTES : (j + 1) * _UPLOAD_BYTES] for j in range(plan.uploads))
+    uploads = [body[j * _UPLOAD_BYTES : (j + 1) * _UPLOAD_BYTES] for j in range(plan.uploads)]
+    if len({bytes(upload[: so.SEED_BYTES]) for upload in uploads}) != len(uploads):
+        raise MalformedMessage("expected a fresh seed for every upload, got one twice; refuse this peer")
     return [_operand(upload, own_share, plan.chunk(j)) for j, upload in enumerate(uploads)]
 
 

@@ -33,6 +33,7 @@ _PLAINTEXT_WORDS = _HEADER_BYTES + _PLAINTEXT_FIELDS.size + _HEADER_BYTES + 8
 
 Identifier = tuple[int, int, int, int]
 Words = np.ndarray
+SeededPart = tuple[np.ndarray, bytes]
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def seeded_bytes(identifier: Identifier, ntt: bool, words: Words, seed: bytes) -
     return _wrap(body)
 
 
-def split_seeded(data: bytes, primes: int) -> tuple[Words, bytes]:
+def split_seeded(data: bytes, primes: int) -> SeededPart:
     """c0 (primes, N) and the seed of an object that SEAL itself serialized with its seed."""
     words = np.frombuffer(data, "<u8", primes * DEGREE, _CIPHERTEXT_WORDS).reshape(primes, DEGREE)
     seed = data[-SEED_BYTES:]
@@ -197,7 +198,7 @@ def secret_key(context: seal.SEALContext, identifier: Identifier, words: Words) 
 # ---------------------------------------------------------------- public keys
 
 
-def seeded_public_key(scheme: Scheme, secret: Words) -> tuple[Words, bytes]:
+def seeded_public_key(scheme: Scheme, secret: Words) -> SeededPart:
     """A fresh public key as (c0 words, seed): a zero encrypted at key level in the transformed domain."""
     encryptor = seal.Encryptor(scheme.seeding, secret_key(scheme.seeding, scheme.seeding_id, secret))
     zero = encryptor.encrypt_zero_symmetric(scheme.seeding_id)
@@ -221,7 +222,7 @@ def _galois_offsets(elements: Sequence[int], components: int, size: int) -> list
     return offsets
 
 
-def seeded_galois_keys(scheme: Scheme, generator: seal.KeyGenerator, elements: Sequence[int]) -> list[tuple[Words, bytes]]:
+def seeded_galois_keys(scheme: Scheme, generator: seal.KeyGenerator, elements: Sequence[int]) -> list[SeededPart]:
     """Fresh Galois keys for ascending `elements` as one (c0 words, seed) per element and data prime."""
     data = save(generator.create_galois_keys(list(elements)))
     primes = len(scheme.parameters.primes)
@@ -232,7 +233,7 @@ def seeded_galois_keys(scheme: Scheme, generator: seal.KeyGenerator, elements: S
     return [split_seeded(data[at : at + size], primes) for at in offsets]
 
 
-def galois_keys(scheme: Scheme, elements: Sequence[int], parts: Sequence[tuple[Words, bytes]]) -> seal.GaloisKeys:
+def galois_keys(scheme: Scheme, elements: Sequence[int], parts: Sequence[SeededPart]) -> seal.GaloisKeys:
     """The peer's Galois keys from what `seeded_galois_keys` returned."""
     components = len(scheme.parameters.primes) - 1
     slots = {(element - 1) // 2: index * components for index, element in enumerate(elements)}
@@ -286,7 +287,7 @@ def unpack_residues(data: bytes | memoryview, primes: Sequence[int], n: int) -> 
 def require_length(data: bytes, expected: int, tag: bytes, what: str) -> memoryview:
     """The body after the tag, when length and tag are exactly right."""
     if len(data) != expected:
-        raise MalformedMessage(f"expected {expected} bytes of {what}, got {len(data)}; the shapes were agreed otherwise")
+        raise MalformedMessage(f"expected {expected} bytes of {what}, got {len(data)}; compare the agreed shapes")
     if data[: len(tag)] != tag:
         raise MalformedMessage(f"expected {what} under this version's parameters; align the installed versions")
     return memoryview(data)[len(tag) :]
