@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 520, 400
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 50
+LEFT, RIGHT, TOP, BOTTOM = 58, 24, 14, 50
 
 Point = Sequence[float]
 
@@ -170,19 +170,30 @@ def auc_ruler(values: Sequence[tuple[str, str, float]]) -> Markup:
     """A ruler of AUC with one marker per (style, name, value), labels alternating above and below."""
     low = math.floor((min(v for _, _, v in values) - 0.02) * 20) / 20
     high = min(1.0, math.ceil((max(v for _, _, v in values) + 0.02) * 20) / 20)
+
     def x(value: float) -> float:
         return 30 + 900 * (value - low) / (high - low)
-    parts = [Markup('<svg class="ruler" viewBox="0 0 960 112" role="img" aria-label="{}"><line class="axis" x1="30" '
-                    'x2="930" y1="56" y2="56"/>').format(", ".join(f"AUC {n} {v:.3f}" for _, n, v in values))]
-    for i in range(round((high - low) * 20) + 1):
-        tick = low + i / 20
-        parts.append(Markup('<line class="grid" x1="{0}" x2="{0}" y1="50" y2="62"/><text class="tick" x="{0}" y="80" '
-                            'text-anchor="middle">{1}</text>').format(f"{x(tick):.1f}", f"{tick:.2f}"))
-    for place, (style, name, value) in enumerate(values):
-        above = place % 2 == 0
-        parts.append(Markup('<circle class="marker {s}" cx="{x}" cy="56" r="9"/><line class="stem {s}" x1="{x}" '
-                            'x2="{x}" y1="{a}" y2="{b}"/><text class="note {s}-text" x="{x}" y="{t}" '
-                            'text-anchor="middle">{n} {v}</text>')
-                     .format(s=style, x=f"{x(value):.1f}", a=47 if above else 65, b=32 if above else 90,
-                             t=24 if above else 104, n=name, v=f"{value:.3f}"))
-    return Markup("").join(parts) + Markup("</svg>")
+
+    below = [x(value) for _, _, value in values[1::2]]
+    scale = [_ruler_tick(x(low + i / 20), low + i / 20, below) for i in range(round((high - low) * 20) + 1)]
+    markers = [_ruler_marker(x(value), style, f"{name} {value:.3f}", place % 2 == 0)
+               for place, (style, name, value) in enumerate(values)]
+    head = Markup('<svg class="ruler" viewBox="0 0 960 112" role="img" aria-label="{}"><line class="axis" x1="30" '
+                  'x2="930" y1="56" y2="56"/>').format(", ".join(f"AUC {n} {v:.3f}" for _, n, v in values))
+    return Markup("").join([head, *scale, *markers, Markup("</svg>")])
+
+
+def _ruler_tick(x: float, value: float, stems: Sequence[float]) -> Markup:
+    """A tick; its number is left out where a stem would cross it."""
+    line = Markup('<line class="grid" x1="{0}" x2="{0}" y1="50" y2="62"/>').format(f"{x:.1f}")
+    if any(abs(x - stem) < 22 for stem in stems):
+        return line
+    return line + Markup('<text class="tick" x="{}" y="80" text-anchor="middle">{}</text>').format(
+        f"{x:.1f}", f"{value:.2f}")
+
+
+def _ruler_marker(x: float, style: str, label: str, above: bool) -> Markup:
+    start, end, text = (47, 32, 24) if above else (69, 88, 104)
+    return Markup('<circle class="marker {s}" cx="{x}" cy="56" r="9"/><line class="stem {s}" x1="{x}" x2="{x}" '
+                  'y1="{a}" y2="{b}"/><text class="note {s}-text" x="{x}" y="{t}" text-anchor="middle">{l}</text>'
+                  ).format(s=style, x=f"{x:.1f}", a=start, b=end, t=text, l=label)

@@ -8,8 +8,8 @@
     rows          {bank, platform, aligned, train, calibration, test: int, events_test*: int}
     metrics       {joint: {auc, ks, gini, log_loss}, bank_only*: {the same}, oracle*: {auc, ks, gini*, log_loss*}}
     curves        {joint: {roc: [[fpr, tpr], ...], ks: [[share, events, non-events], ...]}, bank_only*: {the same}}
-    calibration   rows of protocols.scorecard.evaluation.calibration_table (joint model, test slice)
-    lift          rows of protocols.scorecard.evaluation.lift_table        (joint model, test slice)
+    calibration   asdict of the rows of protocols.scorecard.evaluation.calibration_table (joint model, test slice)
+    lift          asdict of the rows of protocols.scorecard.evaluation.lift_table (joint model, test slice)
     columns       {party: [{column, bins: [{label, count (or null), coefficient, points}]}]}
     phases        {name: {seconds, bytes_<party>: int for each party}}     in the order in which they ran
     openings      {kind: count}                         what was opened, from the ledgers

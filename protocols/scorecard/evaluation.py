@@ -6,7 +6,7 @@ DataError when their shapes differ, a value is not finite or only one class is p
 """
 from __future__ import annotations
 
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,14 +16,18 @@ MAX_POINTS = 200
 CLIP = 1e-15
 
 
-class Metrics(TypedDict):
+@dataclass(frozen=True)
+class Metrics:
+    """`log_loss` in nats; `gini` is 2·auc − 1."""
+
     auc: float
     ks: float
     gini: float
     log_loss: float
 
 
-class CalibrationBin(TypedDict):
+@dataclass(frozen=True)
+class CalibrationBin:
     """`predicted`: mean probability; `observed`: share of events."""
 
     bin: int
@@ -33,7 +37,8 @@ class CalibrationBin(TypedDict):
     observed: float
 
 
-class LiftBin(TypedDict):
+@dataclass(frozen=True)
+class LiftBin:
     """Riskiest rows first. `captured`: share of all events in this bin and those before it."""
 
     bin: int

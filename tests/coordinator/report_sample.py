@@ -1,6 +1,8 @@
 """Plausible input for the report: made of random scores, with the shapes that a run produces."""
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
 from protocols.scorecard import evaluation as ev
@@ -19,7 +21,7 @@ def sample_report(seed: int = 7, rows: int = 6000) -> dict:
     true = -2.7 + 0.75 * bank + 0.95 * platform
     labels = (rng.random(rows) < _sigmoid(true)).astype(int)
     joint, alone = _sigmoid(true + rng.normal(0, 0.25, rows)), _sigmoid(-2.4 + 0.7 * bank)
-    metrics = {name: dict(ev.evaluate(labels, p)) for name, p in
+    metrics = {name: asdict(ev.evaluate(labels, p)) for name, p in
                (("joint", joint), ("bank_only", alone), ("oracle", _sigmoid(true + rng.normal(0, 0.22, rows))))}
     curves = {name: {"roc": ev.roc_curve(labels, p), "ks": ev.ks_curve(labels, p)}
               for name, p in (("joint", joint), ("bank_only", alone))}
@@ -29,8 +31,8 @@ def sample_report(seed: int = 7, rows: int = 6000) -> dict:
         "rows": {"bank": 40_000, "platform": 52_000, "aligned": 30_114, "train": 21_093, "calibration": 3_021,
                  "test": rows, "events_test": int(labels.sum())},
         "metrics": metrics, "curves": curves,
-        "calibration": [dict(r) for r in ev.calibration_table(labels, joint)],
-        "lift": [dict(r) for r in ev.lift_table(labels, joint)],
+        "calibration": [asdict(r) for r in ev.calibration_table(labels, joint)],
+        "lift": [asdict(r) for r in ev.lift_table(labels, joint)],
         "columns": {"bank": _columns(rng, BANK), "platform": _columns(rng, PLATFORM)},
         "phases": _phases(),
         "openings": {"coefficients": 148, "scores.calibration": 3_021, "scores.test": rows, "step.bound": 1,

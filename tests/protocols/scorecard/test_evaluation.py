@@ -1,6 +1,8 @@
 """The metrics against scikit-learn and by hand on small cases, ties included."""
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -51,10 +53,10 @@ def test_tables_cover_every_row_once_and_never_split_ties(case, bins):
     lift = ev.lift_table(labels, scores, bins)
     table = ev.calibration_table(labels, scores, bins)
     for rows in (lift, table):
-        assert sum(row["count"] for row in rows) == len(labels)
-        assert sum(row["events"] for row in rows) == labels.sum()
-        assert all(1 <= row["bin"] <= bins for row in rows)
-    assert lift[-1]["captured"] == pytest.approx(1) and lift[-1]["cumulative_lift"] == pytest.approx(1)
+        assert sum(row.count for row in rows) == len(labels)
+        assert sum(row.events for row in rows) == labels.sum()
+        assert all(1 <= row.bin <= bins for row in rows)
+    assert lift[-1].captured == pytest.approx(1) and lift[-1].cumulative_lift == pytest.approx(1)
     assert len(lift) <= len(np.unique(scores)) and len(table) <= len(np.unique(scores))
 
 
@@ -70,16 +72,16 @@ def test_ties_by_hand():
 def test_a_group_of_a_lift_table_by_hand():
     labels = np.array([1, 1, 0, 1, 0, 0, 0, 0])
     first = ev.lift_table(labels, np.arange(8)[::-1], bins=4)[0]
-    assert first == {"bin": 1, "count": 2, "events": 2, "event_rate": 1.0, "lift": pytest.approx(8 / 3),
-                     "captured": pytest.approx(2 / 3), "cumulative_lift": pytest.approx(8 / 3)}
+    assert asdict(first) == {"bin": 1, "count": 2, "events": 2, "event_rate": 1.0, "lift": pytest.approx(8 / 3),
+                             "captured": pytest.approx(2 / 3), "cumulative_lift": pytest.approx(8 / 3)}
 
 
 def test_calibration_table_finds_a_wrong_probability():
     probabilities = np.repeat([0.1, 0.9], 50)
     labels = np.tile([0, 1], 50)
     low, high = ev.calibration_table(labels, probabilities, bins=2)
-    assert (low["predicted"], low["observed"]) == (pytest.approx(0.1), 0.5)
-    assert (high["predicted"], high["observed"]) == (pytest.approx(0.9), 0.5)
+    assert (low.predicted, low.observed) == (pytest.approx(0.1), 0.5)
+    assert (high.predicted, high.observed) == (pytest.approx(0.9), 0.5)
 
 
 def test_long_curves_are_thinned_but_keep_the_ends_and_the_peak():
