@@ -56,10 +56,10 @@ def decode(cls: type[M], data: bytes, max_bytes: int) -> M:
     try:
         message.ParseFromString(data)
     except DecodeError:
-        raise MalformedMessage(f"{len(data)} bytes that are not a {label}") from None
+        raise MalformedMessage(f"{len(data)} bytes that are no {label}") from None
     message.DiscardUnknownFields()  # so that they are missing below
     if message.SerializeToString(deterministic=True) != data:
-        raise MalformedMessage(f"a {label} with unknown fields or not in canonical form")
+        raise MalformedMessage(f"{label} with unknown fields or not in canonical form")
     check(message)
     return message
 
