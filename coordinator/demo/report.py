@@ -6,7 +6,8 @@
     generated_at  str                                   as it is to be shown
     model_id      str
     rows          {bank, platform, aligned, train, calibration, test: int, events_test*: int}
-    metrics       {joint: {auc, ks, gini, log_loss}, bank_only*: {the same}, oracle*: {auc, ks, gini*, log_loss*}}
+    metrics       {joint: {auc, ks, gini, log_loss}, bank_only*: {the same}, oracle*: {auc, ks, gini*, log_loss*},
+                   uplift*: {low, high}}                 95 % interval of joint − bank_only AUC
     curves        {joint: {roc: [[fpr, tpr], ...], ks: [[share, events, non-events], ...]}, bank_only*: {the same}}
     calibration   asdict of the rows of protocols.scorecard.evaluation.calibration_table (joint model, test slice)
     lift          asdict of the rows of protocols.scorecard.evaluation.lift_table (joint model, test slice)
@@ -77,6 +78,7 @@ def _view(data: dict[str, Any]) -> dict[str, Any]:
         **data,
         "models": _models(metrics),
         "uplift": metrics["joint"]["auc"] - bank_only["auc"] if bank_only else None,
+        "interval": metrics.get("uplift"),
         "gap_to_oracle": metrics["oracle"]["auc"] - metrics["joint"]["auc"] if "oracle" in metrics else None,
         "ruler": _ruler(metrics),
         "roc_svg": charts.roc_chart(curves["joint"]["roc"], bank_curve and bank_curve["roc"]),

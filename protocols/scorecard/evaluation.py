@@ -27,6 +27,15 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Uplift:
+    """Difference of two AUCs on the same rows with its 95 % interval."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class CalibrationBin:
     """`predicted`: mean probability; `observed`: share of events."""
 
@@ -57,6 +66,26 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     nonevents = len(labels) - events
     rank_sum = _midranks(scores)[labels == 1].sum()
     return float((rank_sum - events * (events + 1) / 2) / (events * nonevents))
+
+
+def auc_uplift(labels: np.ndarray, scores: np.ndarray, baseline: np.ndarray) -> Uplift:
+    """AUC of `scores` minus AUC of `baseline`, with the 95 % interval of DeLong et al. (1988) for paired rows.
+
+    The variance uses placement values from mid-ranks (Sun and Xu 2014): n log n, ties included.
+    """
+    first, second = (_placements(*_checked(labels, values)) for values in (scores, baseline))
+    events, nonevents = (a - b for a, b in zip(first, second, strict=True))
+    variance = sum(part.var(ddof=1) / len(part) for part in (events, nonevents) if len(part) > 1)
+    difference, half = float(events.mean()), 1.959964 * float(np.sqrt(variance))
+    return Uplift(difference, difference - half, difference + half)
+
+
+def _placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per event the share of non-events it outscores, per non-event the share of events that outscore it."""
+    overall = _midranks(scores)
+    events, nonevents = scores[labels == 1], scores[labels == 0]
+    return ((overall[labels == 1] - _midranks(events)) / len(nonevents),
+            1 - (overall[labels == 0] - _midranks(nonevents)) / len(events))
 
 
 def gini(labels: np.ndarray, scores: np.ndarray) -> float:

@@ -23,6 +23,8 @@ def sample_report(seed: int = 7, rows: int = 6000) -> dict:
     joint, alone = _sigmoid(true + rng.normal(0, 0.25, rows)), _sigmoid(-2.4 + 0.7 * bank)
     metrics = {name: asdict(ev.evaluate(labels, p)) for name, p in
                (("joint", joint), ("bank_only", alone), ("oracle", _sigmoid(true + rng.normal(0, 0.22, rows))))}
+    uplift = ev.auc_uplift(labels, joint, alone)
+    metrics["uplift"] = {"low": uplift.low, "high": uplift.high}
     curves = {name: {"roc": ev.roc_curve(labels, p), "ks": ev.ks_curve(labels, p)}
               for name, p in (("joint", joint), ("bank_only", alone))}
     return {

@@ -89,10 +89,10 @@ def test_page_is_well_formed_and_loads_nothing(data, tmp_path):
 
 def test_figures_on_the_page_are_those_given(data, tmp_path):
     text = " ".join("".join(parse(page(data, tmp_path)).text).split())
-    for model in data["metrics"].values():
+    for model in (data["metrics"][name] for name in ("joint", "bank_only", "oracle")):
         assert f"{model['auc']:.4f}" in text and f"{model['ks']:.4f}" in text
     uplift = data["metrics"]["joint"]["auc"] - data["metrics"]["bank_only"]["auc"]
-    assert report.signed(uplift, 3) in text
+    assert report.signed(uplift, 3) in text and report.signed(data["metrics"]["uplift"]["low"], 3) in text
     for side in data["columns"].values():
         assert all(column["column"] in text for column in side)
     for sentence in sum(data["learned"].values(), []):
@@ -104,7 +104,8 @@ def test_figures_on_the_page_are_those_given(data, tmp_path):
 
 def test_works_without_the_optional_parts(data, tmp_path):
     small = copy.deepcopy(data)
-    for path in (("metrics", "bank_only"), ("metrics", "oracle"), ("curves", "bank_only"), ("rows", "events_test")):
+    for path in (("metrics", "bank_only"), ("metrics", "uplift"), ("metrics", "oracle"), ("curves", "bank_only"),
+                 ("rows", "events_test")):
         del small[path[0]][path[1]]
     del small["openings_meaning"], small["verify"]
     small["openings"], small["learned"]["platform"] = {}, []

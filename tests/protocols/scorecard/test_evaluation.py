@@ -60,6 +60,34 @@ def test_tables_cover_every_row_once_and_never_split_ties(case, bins):
     assert len(lift) <= len(np.unique(scores)) and len(table) <= len(np.unique(scores))
 
 
+@settings(max_examples=40, deadline=None)
+@given(scored())
+def test_uplift_is_the_difference_of_the_aucs(case):
+    labels, scores = case
+    other = np.roll(scores, 1)
+    uplift = ev.auc_uplift(labels, scores, other)
+    assert uplift.difference == pytest.approx(ev.auc(labels, scores) - ev.auc(labels, other), abs=1e-12)
+    assert uplift.low <= uplift.difference <= uplift.high
+
+
+def test_uplift_interval_has_the_width_of_repeated_samples():
+    rng = np.random.default_rng(9)
+    differences, widths = [], []
+    for _ in range(300):
+        labels = (rng.random(400) < 0.3).astype(int)
+        shared = rng.normal(size=400) + 0.8 * labels
+        better, worse = shared + 0.5 * labels + 0.5 * rng.normal(size=400), shared + 0.5 * rng.normal(size=400)
+        uplift = ev.auc_uplift(labels, better, worse)
+        differences.append(uplift.difference)
+        widths.append((uplift.high - uplift.low) / 2)
+    assert np.mean(widths) == pytest.approx(1.96 * np.std(differences), rel=0.12)
+
+
+def test_uplift_of_equal_scores_is_exactly_zero():
+    labels, scores = np.array([0, 1, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.2, 0.9])
+    assert ev.auc_uplift(labels, scores, 2 * scores) == ev.Uplift(0.0, 0.0, 0.0)
+
+
 def test_ties_by_hand():
     labels = np.array([0, 0, 1, 1])
     assert ev.auc(labels, np.zeros(4)) == 0.5 and ev.ks(labels, np.zeros(4)) == 0.0
