@@ -5,6 +5,9 @@ The error is a sum of very many independent terms, so its bound is a standard de
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+import numpy as np
 
 from protocols.crypto.layout import Layout
 from protocols.crypto.params import DEGREE, ERROR_DEVIATION, PRODUCT
@@ -19,36 +22,75 @@ DROPPED_BITS = 27
 """A short reply leaves out this many low bits of the low mixed-radix digit."""
 
 
+_DIGIT_RATIO = len(PRODUCT.data_primes) * (max(PRODUCT.data_primes) / PRODUCT.special_prime * ERROR_DEVIATION) ** 2
+_ROUNDING = (1 + DEGREE * KEY_VARIANCE) / 12
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What the error sees of a matrix, largest over its result polynomials.
+
+    `squares`: sum of the squared entries (tile, fan: of all rows of the polynomial; dot: of one row).
+    `runs`: fan only, sum over columns of ‖x·(1 + X + … + X^(N-1))‖², N terms each: large for long runs of one sign,
+    an intercept column above all.
+    """
+
+    squares: float
+    runs: float = 0.0
+
+
 def key_switch_variance() -> float:
     """Variance that one key switch adds to a coefficient.
 
     Two digits, uniform in [0, q) and not centred (mean square q²/3), times Galois-key errors, divided by the special
     prime; then one rounding to an integer per polynomial.
     """
-    ratio = max(PRODUCT.data_primes) / PRODUCT.special_prime
-    digits = len(PRODUCT.data_primes) * DEGREE * ratio**2 / 3 * ERROR_DEVIATION**2
-    return digits + (1 + DEGREE * KEY_VARIANCE) / 12
+    return _DIGIT_RATIO * DEGREE / 3 + _ROUNDING
 
 
-def error_variance(layout: Layout, energy: float, short: bool) -> float:
-    """Variance of one result; `energy` is the largest sum of squared entries behind one result polynomial
-    (tile, fan: all entries of its rows; dot: of one row)."""
-    variance = ERROR_DEVIATION**2 * energy + (1 + DEGREE * KEY_VARIANCE) / 12
+def expansion_variance(energy: Energy) -> float:
+    """Variance that one key switch adds to a product: the digits' centred part (q²/12) meets the squares, their mean
+    q/2, the same in every coefficient, meets the runs."""
+    return (_DIGIT_RATIO * DEGREE / 12 + _ROUNDING) * energy.squares + _DIGIT_RATIO / 4 * energy.runs
+
+
+def error_variance(layout: Layout, energy: Energy, short: bool) -> float:
+    """Variance of one entry of the product."""
+    variance = ERROR_DEVIATION**2 * energy.squares + _ROUNDING
     if layout.kind == "dot":
         variance += key_switch_variance() * DEGREE**2 / 3
     if layout.kind == "fan":
-        variance += key_switch_variance() * (2**layout.levels - 1) * energy
+        variance += (2**layout.levels - 1) * expansion_variance(energy)
     if short:
         variance += (1 + DEGREE * KEY_VARIANCE) * 4.0**DROPPED_BITS / 12
     return variance
 
 
-def error_bits(layout: Layout, energy: float, short: bool) -> float:
+def error_bits(layout: Layout, energy: Energy, short: bool) -> float:
     """log2 of the bound on |error|: TAIL standard deviations."""
     return math.log2(TAIL) + math.log2(error_variance(layout, energy, short)) / 2
 
 
-def typical_energy(layout: Layout, mean_square: float) -> float:
-    """`energy` for a matrix whose entries have this mean square in every block of rows."""
+def energy_of(layout: Layout, matrix: np.ndarray) -> Energy:
+    """Energy of one matrix of any integer type."""
+    if layout.kind == "dot":
+        return Energy(float(np.square(matrix, dtype=np.float64).sum(axis=1).max()))
+    blocks = [_block_energy(matrix[layout.block(b)], layout.kind == "fan") for b in range(layout.replies)]
+    return Energy(max(e.squares for e in blocks), max(e.runs for e in blocks))
+
+
+def _block_energy(rows: np.ndarray, with_runs: bool) -> Energy:
+    squares = float(np.square(rows, dtype=np.float64).sum())
+    if not with_runs:
+        return Energy(squares)
+    sums = np.cumsum(rows, axis=0, dtype=np.float64)
+    padding = (DEGREE - len(rows)) * float(np.square(sums[-1]).sum())
+    return Energy(squares, float(np.square(2 * sums - sums[-1]).sum()) + padding)
+
+
+def typical_energy(layout: Layout, mean_square: float) -> Energy:
+    """Energy of a matrix of columns that are zero on average, rows in no order, beside one constant column, all with
+    this mean square."""
     rows = 1 if layout.kind == "dot" else min(layout.rows_per_tile, layout.rows)
-    return mean_square * rows * layout.columns
+    squares = mean_square * rows * layout.columns
+    return Energy(squares, DEGREE * squares + mean_square * DEGREE**3 / 3)

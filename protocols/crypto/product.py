@@ -22,7 +22,7 @@ import tenseal.sealapi as seal
 from protocols.crypto import seal_objects as so
 from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.layout import Layout, LayoutName, layout_of
-from protocols.crypto.noise import DROPPED_BITS, error_bits, typical_energy
+from protocols.crypto.noise import DROPPED_BITS, energy_of, error_bits, typical_energy
 from protocols.crypto.params import DEGREE, ENTRY_BITS, PRODUCT, TAG_BYTES, wire_tag
 from protocols.crypto.ring import RING, WORD, Array
 from protocols.errors import MalformedMessage
@@ -59,8 +59,8 @@ ERROR_BITS: dict[tuple[LayoutName, ReplyCoding, str], float] = {
     for direction in ("forward", "backward")
 }
 """log2 of the bound on |error| for up to 131,072 rows and 256 columns of root mean square 2^12.5 (whitened columns
-at 12 fractional bits); forward is X·w, backward is the transpose times r. `MatrixTiles.error_bits` bounds the error
-of one given matrix, of any shape and size."""
+and an intercept, at 12 fractional bits); forward is X·w, backward is the transpose times r.
+`MatrixTiles.error_bits` bounds the error of one given matrix, of any shape and size."""
 
 
 # ---------------------------------------------------------------- the evaluator's matrix
@@ -96,10 +96,7 @@ class MatrixTiles:
 
     def error_bits(self, coding: ReplyCoding) -> float:
         """log2 of the bound on |error| of this matrix's products, from its actual entries."""
-        per_row = np.square(self._matrix, dtype=np.float64).sum(axis=1)
-        if self.layout.kind != "dot":
-            per_row = np.add.reduceat(per_row, np.arange(0, self.layout.rows, self.layout.rows_per_tile))
-        return error_bits(self.layout, float(per_row.max()), coding is ReplyCoding.SHORT)
+        return error_bits(self.layout, energy_of(self.layout, self._matrix), coding is ReplyCoding.SHORT)
 
     def tile(self, block: int, term: int) -> seal.Plaintext | None:
         """Polynomial that multiplies operand number `term` in result number `block`; None when it is zero."""
@@ -347,11 +344,14 @@ def _encode(words: Array, coding: ReplyCoding) -> bytes:
 
 
 def _decode(data: memoryview, n: int, coding: ReplyCoding) -> Array:
-    """Strict inverse of `_encode`; SHORT puts the middle of the dropped interval."""
+    """Strict inverse of `_encode`; SHORT puts the middle of the dropped interval.
+
+    q0 is just below 2^59, so every 32-bit value is an upper part of some digit below it.
+    """
     if coding is ReplyCoding.FULL:
         return so.unpack_residues(data, RING.q, n)
     high, kept = so.widen(data[: 8 * n], 8), so.widen(data[8 * n :], 4)
-    if (high >= WORD(RING.q[1])).any() or (kept > WORD((RING.q[0] - 1) >> DROPPED_BITS)).any():
+    if (high >= WORD(RING.q[1])).any():
         raise MalformedMessage("expected digits below their primes; the peer runs other parameters")
     low = (kept << WORD(DROPPED_BITS)) + WORD(1 << (DROPPED_BITS - 1))
     return RING.from_digits(np.minimum(low, WORD(RING.q[0] - 1)), high)

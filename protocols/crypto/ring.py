@@ -110,7 +110,9 @@ class Ring:
 
     def to_float(self, a: Array) -> Array:
         """Centred representatives as float64, relative error at most 2^-51."""
-        negative = self.digits(a)[1] > WORD(self.q[1] // 2)
+        low, high = self.digits(a)
+        middle = WORD(self.q[1] // 2)
+        negative = (high > middle) | ((high == middle) & (low > WORD(self.q[0] // 2)))
         low, high = self.digits(np.where(negative, self.neg(a), a))
         size = high.astype(np.float64) * float(self.q[0]) + low.astype(np.float64)
         return np.where(negative, -size, size)
