@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from parties.bank.evaluation import Evaluation, evaluate_slices
-from parties.runtime.preparation import CALIBRATION, TEST, TRAIN, Prepared, partial_scores
+from parties.runtime.preparation import Prepared, partial_scores
 from parties.runtime.side import ParallelMap
 from parties.runtime.tables import Table
 from protocols.binning.encoder import base_points
@@ -15,6 +15,7 @@ from protocols.errors import DataError
 from protocols.plan import Plan
 from protocols.psi.label_party import AlignLabelParty
 from protocols.psi.parameters import AlignmentParams
+from protocols.psi.slices import CALIBRATION, TEST, TRAIN
 from protocols.role import Role
 from protocols.scorecard import logistic
 from protocols.scorecard.batch import LabelBatch
@@ -34,7 +35,7 @@ class BankSide:
     def check_table(self, table: Table) -> None:
         """The bank's table needs its label."""
         if table.label is None:
-            raise DataError(f"{table.config.path.name}: the bank's table needs a label column; set `label` in its table")
+            raise DataError(f"{table.config.path.name}: the bank's table needs a label column; set `label` for it")
 
     def aligner(self, ids: list[str], peer: str, params: AlignmentParams, parallel_map: ParallelMap) -> Role:
         """Label side of alignment."""
@@ -63,8 +64,8 @@ class BankSide:
     def _labels(self, table: Table, prepared: Prepared, part: int) -> np.ndarray:
         labels = table.label[prepared.rows[part]].astype(float)
         if not 0 < labels.sum() < len(labels):
-            raise DataError(f"{table.config.path.name}: one of the slices of the aligned rows holds labels of one class "
-                            "only; bring more rows or change [slices]")
+            raise DataError(f"{table.config.path.name}: a slice of the aligned rows holds labels of one class only; "
+                            "bring more rows or change [slices]")
         return labels
 
     def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, peer: str) -> LabelHoldout:

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from parties.runtime.preparation import CALIBRATION, TEST, TRAIN, Prepared, partial_scores
+from parties.runtime.preparation import Prepared, partial_scores
 from parties.runtime.side import ParallelMap
 from parties.runtime.tables import Table
 from protocols.crypto.keys import KeyPair
 from protocols.plan import Plan
 from protocols.psi.feature_party import AlignFeatureParty
 from protocols.psi.parameters import AlignmentParams
+from protocols.psi.slices import CALIBRATION, TEST, TRAIN
 from protocols.role import Role
 from protocols.scorecard.batch import FeatureBatch
 from protocols.scorecard.feature_party import FeatureTrainer

@@ -14,10 +14,9 @@ from parties.runtime.tables import Table
 from protocols.binning.encoder import Encoder
 from protocols.errors import DataError
 from protocols.plan import Plan
-from protocols.psi.slices import slice_of
+from protocols.psi.slices import CALIBRATION, TEST, TRAIN, slice_of
 from protocols.scorecard.whitening import Whitening
 
-TRAIN, CALIBRATION, TEST = 0, 1, 2
 _MINIMUM_SLICE_ROWS = 50
 
 

@@ -1,0 +1,280 @@
+"""The resident daemon of a party: it owns data, keys, vault, policy and audit log, and lives as long as the node.
+
+Flower's executor reaches it through a local socket with three calls (agree, execute, publish); each may be repeated.
+Runs that were under way when it was killed go on by themselves after a restart.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from parties.runtime import local_api
+from parties.runtime.config import LoadedParty
+from parties.runtime.hub_client import HubClient, HubUnreachable
+from parties.runtime.run_driver import Node, RunDriver
+from parties.runtime.side import Side
+from parties.runtime.supernode import PartyFlower
+from parties.runtime.tables import catalogue, load_table
+from parties.runtime.vault import Vault
+from protocols.agreement import SignedAgreement, sign_statement, statement
+from protocols.audit import RUN_ID
+from protocols.crypto.identity import fingerprint, public_from_hex
+from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
+from protocols.node.archive import code_digest
+from protocols.node.audit_log import AuditLog
+from protocols.node.identity_files import load_identity
+from protocols.plan import Plan, canonical_json
+
+log = logging.getLogger("sealscore.daemon")
+HELLO_EVERY_S = 30.0
+ROWS_ROUNDED_TO = 1000
+_HEX = re.compile(r"[0-9a-f]*")
+
+
+class Daemon:
+    """`start()`, then it serves until `stop()`."""
+
+    def __init__(
+        self, party: LoadedParty, side: Callable[[], Side], on_frame: Callable[[str, bytes], None] = lambda way, b: None
+    ):
+        self._party, self._side = party, side
+        self._identity = load_identity(party.home)
+        self._audit = AuditLog(party.state / "audit", party.name, self._identity)
+        self._vault = Vault(party.state / "vault", self._identity)
+        self._hub = HubClient(party.config.coordinator.hub, party.home)
+        self._node = Node(party, side, self._audit, self._vault, self._hub, on_frame)
+        self._runs: dict[str, RunDriver] = {}
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._catalogue = self._check_tables()
+
+    def _check_tables(self) -> dict[str, Any]:
+        """Every configured table must load: its errors belong to the start, not into a run."""
+        found = {}
+        for name, config in self._party.config.tables.items():
+            table = load_table(config, self._party.home)
+            if config.label is not None:
+                self._side().check_table(table)
+            self._party.policy.check_sensitivity({c: spec.sensitivity for c, spec in config.columns.items()})
+            found[name] = catalogue(table)
+        return found
+
+    # -- life
+
+    def start(self) -> None:
+        """Open the local socket, start Flower's processes, say hello, go on with interrupted runs."""
+        self._policy_digest = self._audit.keep_policy(canonical_json(self._party.policy.model_dump(mode="json")))
+        handlers = {name: getattr(self, name) for name in ("agree", "execute", "publish", "status", "refused")}
+        self._server = local_api.serve(self._party.socket, handlers)
+        self._flower = PartyFlower(
+            self._party.home, self._party.config.coordinator.front, self._party.name, self._party.socket
+        )
+        self._flower.start()
+        threading.Thread(target=self._say_hello, daemon=True).start()
+        self._resume_runs()
+
+    def stop(self) -> None:
+        """Stop serving; runs under way stay resumable."""
+        self._stopping.set()
+        self._server.stop()
+        self._flower.stop()
+        self._hub.close()
+        self._audit.close()
+
+    def _say_hello(self) -> None:
+        said = {"tables": self._catalogue, "role": self._party.config.node.role}
+        while not self._stopping.is_set():
+            try:
+                self._hub.hello(said)
+                pause = HELLO_EVERY_S
+            except HubUnreachable:
+                pause = 1.0
+            except SealscoreError as error:
+                log.warning("hello: %s", error)
+                pause = 5.0
+            self._stopping.wait(pause)
+
+    def _resume_runs(self) -> None:
+        for path in sorted(self._folder().glob("r-*/agreement.json")):
+            kept = json.loads(path.read_bytes())
+            driver = self._driver(SignedAgreement.decode(canonical_json(kept["agreement"])), kept["identities"])
+            ended = driver.fact("state")
+            if ended is not None:
+                driver.state = ended["state"]
+            else:
+                log.info("going on with run %s", driver.run)
+                driver.start()
+            self._runs[driver.run] = driver
+
+    def _folder(self) -> Path:
+        return self._party.state / "runs"
+
+    # -- calls of the executor
+
+    def agree(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Check a plan against the own policy and sign a statement on it."""
+        run, plan = _run(body), _plan(body)
+        try:
+            self._check(plan, _identities(body))
+        except SealscoreError as error:
+            self._audit.append("refusal", {"run": run, "what": "plan", "cause": str(error)})
+            if isinstance(error, PolicyRefused):
+                return {"ok": False, "refused": str(error), "setting": error.setting}
+            raise
+        own = self._statement(run, plan)
+        return {"ok": True, "statement": own, "signature": sign_statement(self._identity, own).hex()}
+
+    def _check(self, plan: Plan, identities: dict[str, bytes]) -> None:
+        self._party.policy.check(plan, self._party.name)
+        self._pinned(plan, identities)
+        part = plan.parties[self._party.name]
+        table = self._party.table(part.table)
+        unknown = sorted(set(part.columns) - set(table.columns))
+        if unknown:
+            known, wanted = ", ".join(sorted(table.columns)), ", ".join(unknown)
+            raise SealscoreError(f"{self._party.name}: table {part.table} has no column {wanted}; it has {known}")
+        if (plan.label_party == self._party.name) != (self._party.config.node.role == "bank"):
+            raise SealscoreError(f"{self._party.name} is a {self._party.config.node.role}: only a bank is label_party")
+        if plan.kind == "score":
+            half = self._vault.get(plan.model_id)
+            if half["status"] != "published":
+                raise SealscoreError(f"model {plan.model_id} was not published")
+
+    def _pinned(self, plan: Plan, identities: dict[str, bytes]) -> None:
+        """The coordinator names identity keys; only those whose fingerprint the own policy pins are believed."""
+        for name in plan.parties:
+            if name == self._party.name:
+                expected = self._identity.fingerprint
+            else:
+                expected = self._party.policy.peers[name].fingerprint
+            if name not in identities or fingerprint(identities[name]) != expected:
+                raise TrustError(
+                    f"the identity key announced for {name} has not the fingerprint pinned in the policy of "
+                    f"{self._party.name}; compare fingerprints with {name} by telephone"
+                )
+
+    def _statement(self, run: str, plan: Plan) -> str:
+        """The same statement again when asked again: what was signed once stays."""
+        path = self._folder() / run / "statement.json"
+        if path.exists():
+            kept = path.read_text(encoding="utf-8")
+            if json.loads(kept)["plan"] != plan.digest():
+                raise TrustError(f"run {run} was agreed on with another plan; start a new run")
+            return kept
+        rows = self._catalogue[plan.parties[self._party.name].table]["rows"]
+        text = statement(
+            self._party.name, run, plan, self._policy_digest, code=code_digest(),
+            rows=-(-rows // ROWS_ROUNDED_TO) * ROWS_ROUNDED_TO, identity=self._identity.public.hex(),
+        )
+        _write_whole(path, text.encode())
+        return text
+
+    def execute(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Start a run that all parties signed; again: say how it stands, or continue it after a failure."""
+        run, plan, signed = _run(body), _plan(body), body.get("statements")
+        with self._lock:
+            known = self._runs.get(run)
+            if known is not None and known.state in ("running", "finished"):
+                return {"ok": True, "state": known.state}
+            if known is not None and known.state == "cancelled":
+                return {"ok": False, "refused": f"run {run} was cancelled; start a new one"}
+            agreement, identities = self._signed_agreement(run, plan, signed)
+            keys = {name: key.hex() for name, key in identities.items()}
+            kept = {"agreement": json.loads(agreement.encode()), "identities": keys}
+            _write_whole(self._folder() / run / "agreement.json", canonical_json(kept))
+            self._audit.keep_agreement(run, agreement.encode())
+            self._audit.append("run", {"run": run, "event": "continued" if known else "started"})
+            driver = self._driver(agreement, keys)
+            self._runs[run] = driver
+            driver.start()
+        return {"ok": True, "state": "started"}
+
+    def _signed_agreement(self, run: str, plan: Plan, signed: Any) -> tuple[SignedAgreement, dict[str, bytes]]:
+        """All statements, signed by pinned identities, made by the same installed code."""
+        if not isinstance(signed, dict) or set(signed) != set(plan.parties):
+            raise MalformedMessage("expected a signed statement of each party of the plan")
+        texts = {name: str(entry["statement"]) for name, entry in signed.items()}
+        signatures = {name: _hex(entry["signature"]) for name, entry in signed.items()}
+        told = {name: json.loads(text) for name, text in texts.items()}
+        identities = {name: public_from_hex(str(entry.get("identity", ""))) for name, entry in told.items()}
+        self._pinned(plan, identities)
+        agreement = SignedAgreement(run, plan, texts, signatures)
+        agreement.check(identities)
+        if len({entry.get("code") for entry in told.values()}) != 1:
+            raise TrustError("the parties run different code; install the same version of sealscore on all nodes")
+        if texts[self._party.name] != self._statement(run, plan):
+            raise TrustError("the statement in this party's name is not the one it signed")
+        return agreement, identities
+
+    def _driver(self, agreement: SignedAgreement, identities: dict[str, str]) -> RunDriver:
+        keys = {name: bytes.fromhex(key) for name, key in identities.items()}
+        return RunDriver(self._node, agreement, keys, self._folder() / agreement.run)
+
+    def publish(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Mark this party's half of a finished run as published, and describe it."""
+        run = _run(body)
+        driver = self._runs.get(run)
+        if driver is None or driver.state != "finished":
+            return {"ok": False, "refused": f"run {run} has not finished here"}
+        reply: dict[str, Any] = {"ok": True, "checkpoint": self._audit.checkpoint().to_json()}
+        model_id = "m-" + run.removeprefix("r-")
+        if driver.kind == "train":
+            half = self._vault.get(model_id)
+            if half["status"] != "published":
+                self._vault.put(model_id, half | {"status": "published"})
+                self._audit.append("run", {"run": run, "event": "published", "model": model_id})
+            facts = driver.fact("report")["training"]
+            reply["half"] = {"party": self._party.name, "digest": self._vault.digest(model_id), **facts}
+            metrics = driver.fact("metrics")
+            if metrics:
+                reply["metrics"] = metrics
+        return reply
+
+    def status(self, body: dict[str, Any]) -> dict[str, Any]:
+        """How every run stands here."""
+        return {"ok": True, "runs": {run: driver.state for run, driver in self._runs.items()}}
+
+    def refused(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The executor refused something: record it."""
+        what, cause = str(body.get("what", "archive"))[:64], str(body.get("cause", ""))[:500]
+        self._audit.append("refusal", {"what": what, "cause": cause})
+        return {"ok": True}
+
+
+def _run(body: dict[str, Any]) -> str:
+    run = body.get("run")
+    if not isinstance(run, str) or RUN_ID.fullmatch(run) is None:
+        raise MalformedMessage("expected a run as r- and 16 lower-case hex digits")
+    return run
+
+
+def _plan(body: dict[str, Any]) -> Plan:
+    text = body.get("plan")
+    if not isinstance(text, str):
+        raise MalformedMessage("expected a plan in canonical form")
+    return Plan.from_canonical(text.encode())
+
+
+def _identities(body: dict[str, Any]) -> dict[str, bytes]:
+    named = body.get("identities")
+    if not isinstance(named, dict):
+        raise MalformedMessage("expected identity keys by party")
+    return {str(name): public_from_hex(str(key)) for name, key in named.items()}
+
+
+def _hex(text: Any) -> bytes:
+    if not isinstance(text, str) or len(text) > 1024 or len(text) % 2 or _HEX.fullmatch(text) is None:
+        raise MalformedMessage("expected lower-case hex digits")
+    return bytes.fromhex(text)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,388 @@
+"""Drives one run of one party, phase by phase, in a thread of its own.
+
+    train   align -> encode -> train -> evaluate -> publish
+    score   align -> score -> publish
+
+What a phase found is a fact in the run's store, so a run that was interrupted goes on where it was. The two parties
+never wait without a deadline: the link ends the run when the peer is silent for too long.
+"""
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parties.runtime.config import LoadedParty
+from parties.runtime.egress import Egress, Handled
+from parties.runtime.hub_client import HubClient, HubUnreachable
+from parties.runtime.link import Link, LinkConfig
+from parties.runtime.preparation import Prepared, prepare
+from parties.runtime.run_store import RunStore
+from parties.runtime.side import Side
+from parties.runtime.tables import Table, load_table
+from parties.runtime.vault import Vault
+from protocols.agreement import SignedAgreement
+from protocols.audit import SALT_BYTES, row_commitment
+from protocols.checkpoints import CheckpointExchange
+from protocols.crypto.keys import KeyPair
+from protocols.errors import MalformedMessage, RunFailed, SealscoreError
+from protocols.node.audit_log import AuditLog
+from protocols.psi.parameters import AlignmentParams
+from protocols.role import Message, Role
+from protocols.scorecard.training import Coefficients, TrainingConfig
+from protocols.state import pack, unpack
+
+log = logging.getLogger("sealscore.run")
+REPORT_EVERY_S = 0.5
+RECEIVE_S = 1.0
+LINGER_S = 10.0
+SECRET_FACTS = ("keys", "align.role", "train.role", "train.peer_public", "evaluate.role", "score.role")
+
+
+@dataclass(frozen=True, repr=False)
+class Node:
+    """What a run needs of its daemon."""
+
+    party: LoadedParty
+    side: Callable[[], Side]
+    audit: AuditLog
+    vault: Vault
+    hub: HubClient
+    on_frame: Callable[[str, bytes], None]
+
+
+class Stopped(SealscoreError):
+    """The run was ended from outside."""
+
+
+class RunDriver:
+    """One run here. `start()` begins or continues it; `state` is running, finished, failed or cancelled."""
+
+    def __init__(self, node: Node, agreement: SignedAgreement, identities: dict[str, bytes], folder: Path):
+        self._node, self._agreement, self._plan = node, agreement, agreement.plan
+        self.run, self._folder = agreement.run, folder
+        self._peer = next(name for name in agreement.plan.parties if name != node.party.name)
+        self._peer_public = identities[self._peer]
+        self._store = RunStore(folder / "run.db")
+        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit)
+        self._side = node.side()
+        self._cancel: str | None = None
+        self._reported = 0.0
+        self.state = "running"
+        self._thread = threading.Thread(target=self._work, name=f"run-{self.run}", daemon=True)
+
+    def start(self) -> None:
+        """Begin, or continue after a restart or a failure."""
+        self._store.commit({"state": None})
+        self._thread.start()
+
+    @property
+    def kind(self) -> str:
+        """train or score."""
+        return self._plan.kind
+
+    def cancel(self, cause: str) -> None:
+        """End the run at its next step."""
+        self._cancel = cause
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread."""
+        self._thread.join(timeout_s)
+
+    # -- the whole
+
+    def _work(self) -> None:
+        self._phase = "link"
+        try:
+            self._open_link()
+            self._phases()
+            self._end("finished", body=self._closing_facts())
+        except Stopped as stop:
+            self._end("cancelled", cause=str(stop))
+        except RunFailed as failure:
+            self._end("failed", cause=failure.cause, next_step=failure.next_step, phase=failure.phase)
+        except SealscoreError as error:
+            self._end("failed", cause=str(error), next_step="mend the cause, then start a new run")
+        except Exception as fault:  # a fault of ours: the coordinator is told its class, the log keeps the rest
+            log.exception("run %s", self.run)
+            cause = f"internal fault ({type(fault).__name__})"
+            self._end("failed", cause=cause, next_step=f"see the log of {self._node.party.name}")
+
+    def _phases(self) -> None:
+        if self._plan.kind == "train":
+            rows = self._timed("align", self._align)
+            prepared = self._timed("encode", lambda: self._prepare(rows))
+            coefficients = self._timed("train", lambda: self._train(prepared))
+            self._timed("evaluate", lambda: self._evaluate(prepared, coefficients))
+        else:
+            rows = self._timed("align", self._align)
+            self._timed("score", lambda: self._score(rows))
+        self._timed("publish", self._exchange_checkpoints)
+
+    def _open_link(self) -> None:
+        party, limits = self._node.party, self._plan.limits
+        config = LinkConfig(
+            hub_address=party.config.coordinator.hub, home=party.home, party=party.name, peer=self._peer,
+            peer_public_key=self._peer_public, run=self.run, agreement=self._agreement.digest(),
+            deadline_s=limits.peer_deadline_s, max_message_bytes=party.policy.maximum_message_bytes,
+        )
+        self._link = Link(config, self._store, self._refused, self._node.on_frame)
+        self._link.start()
+
+    def _refused(self, kind: str) -> None:
+        self._node.audit.append("refusal", {"run": self.run, "what": kind, "from": self._peer})
+
+    def _end(self, state: str, body: dict[str, Any] | None = None, phase: str | None = None, **why: str) -> None:
+        """Leave the run in a state that says all, here and at the coordinator."""
+        if phase is not None:
+            self._phase = phase
+        if state == "finished":
+            self._report("finished", phase="run", body=body, wait=True)
+        else:
+            self._node.vault.discard(self._model_id())
+            self._report(state, wait=True, **why)
+        self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})
+        self._store.put("state", json.dumps({"state": state, "phase": self._phase, **why}).encode())
+        self.state = state
+        if hasattr(self, "_link"):
+            threading.Thread(target=self._linger, daemon=True).start()
+
+    def _linger(self) -> None:
+        """The peer may still wait for an acknowledgement; then everything secret of the run goes."""
+        try:
+            if self.state == "finished":
+                self._link.drain(LINGER_S)
+                time.sleep(1.0)
+        except SealscoreError as error:
+            log.info("run %s: %s", self.run, error)
+        finally:
+            self._link.close()
+            if self.state == "finished":
+                self._store.commit(dict.fromkeys(SECRET_FACTS))
+
+    # -- phases
+
+    def _align(self) -> np.ndarray:
+        known = self._store.get("align.rows")
+        if known is not None:
+            return unpack(known)["rows"]
+        table = self._table()
+        with ThreadPoolExecutor() as pool:
+            role = self._side.aligner(table.ids, self._peer, self._alignment(table), pool.map)
+            rows = self._drive("align", role).rows
+        commitment = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
+        self._note("rows", {"count": len(rows), "commitment": row_commitment(commitment, (table.ids[r] for r in rows))})
+        self._store.commit({"align.rows": pack({"rows": rows}), "align.salt": commitment, "align.role": None})
+        return rows
+
+    def _alignment(self, table: Table) -> AlignmentParams:
+        declared = {name: json.loads(text)["rows"] for name, text in self._agreement.statements.items()}
+        return AlignmentParams(
+            normalise=self._plan.alignment.normalise,
+            minimum_intersection=self._plan.alignment.minimum_intersection,
+            own_declared_max=declared[self._node.party.name],
+            peer_declared_max=declared[self._peer],
+            session=self._agreement.digest(),
+        )
+
+    def _table(self) -> Table:
+        """The plan's table, read anew for every run."""
+        if not hasattr(self, "_loaded"):
+            party, name = self._node.party, self._plan.parties[self._node.party.name].table
+            self._loaded = load_table(party.table(name), party.home)
+        return self._loaded
+
+    def _prepare(self, rows: np.ndarray) -> Prepared:
+        return prepare(self._table(), rows, self._node.party.name, self._plan)
+
+    def _train(self, prepared: Prepared) -> Coefficients:
+        model = self._plan.model
+        config = TrainingConfig(self._peer, model.steps, model.l2, self._node.party.policy.check_rows,
+                                self._node.party.policy.tile_cache_bytes)
+        public = self._store.get("train.peer_public")
+        role = self._side.trainer(self._table(), prepared, self._plan, self._keys(), config, public)
+        return self._drive("train", role)
+
+    def _keys(self) -> KeyPair:
+        """Fresh for every training; kept until it ends, so that it can go on after a crash."""
+        kept = self._store.get("keys")
+        if kept is not None:
+            return KeyPair.from_secret_bytes(kept)
+        keys = KeyPair.generate()
+        self._store.put("keys", keys.secret_bytes())
+        return keys
+
+    def _evaluate(self, prepared: Prepared, own: Coefficients) -> None:
+        role = self._side.holdout(self._table(), prepared, self._plan, own, self._peer)
+        self._drive("evaluate", role)
+        if not self._side.verdict(role):
+            raise RunFailed(self._node.party.name, "evaluate", "the joint model is no better than the bank's own on the "
+                            "hold-out, so nothing is published", "take other columns or another encoding")
+        half = {
+            "version": 1, "model_id": self._model_id(), "run": self.run, "party": self._node.party.name,
+            "agreement": self._agreement.digest().hex(), "status": "pending",
+            "table": self._plan.parties[self._node.party.name].table,
+            **self._side.half(prepared, own, role),
+        }
+        self._node.vault.put(self._model_id(), half)
+        report = self._side.report(prepared, own, role) | {
+            "training": {"rows": own.rows, "columns": len(own.own), "columns_peer": own.columns_peer,
+                         "steps": own.steps, "step_grid": own.grid},
+        }
+        self._store.put("report", json.dumps(report).encode())
+        self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
+
+    def _score(self, rows: np.ndarray) -> None:
+        half = self._node.vault.get(self._plan.model_id)
+        role = self._side.scorer(self._table(), rows, half, self._peer)
+        self._drive("score", role)
+        columns = self._side.scored(role, self._table(), rows, half)
+        if columns is not None:
+            target = self._node.party.state / "scores" / f"{self.run}.csv"
+            _write_csv(target, columns)
+            log.info("run %s: scores of %d rows in %s", self.run, len(rows), target)
+
+    def _exchange_checkpoints(self) -> None:
+        """Each party keeps a signed checkpoint of the other's log: a log rewritten later contradicts it."""
+        audit, peer, key = self._node.audit, self._peer, self._peer_public
+        role = CheckpointExchange(
+            peer, lambda since: audit.checkpoint_message(since), audit.held(peer),
+            lambda message: audit.record_peer_checkpoint(peer, key, message),
+        )
+        self._drive("publish", role)
+
+    # -- driving a role
+
+    def _drive(self, phase: str, role: Role) -> Any:
+        """Feed the peer's messages to a role until it has a result; persist each step before anything leaves."""
+        name = f"{phase}.role"
+        state = self._store.get(name)
+        if state is None:
+            messages = role.start()
+            self._release(phase, role, messages, None)
+        else:
+            role.restore(state)
+        self._link.send_persisted()
+        while role.result() is None:
+            inbound = self._receive(phase)
+            kind = inbound.kind.removeprefix(f"{phase}.")
+            messages = role.handle(Message(self._peer, kind, inbound.payload))
+            self._release(phase, role, messages, Handled(inbound.seq, inbound.digest))
+            self._link.acknowledge(inbound.seq)
+            self._link.send_persisted()
+            self._report("running", role=role)
+        return role.result()
+
+    def _release(self, phase: str, role: Role, messages: list[Message], handled: Handled | None) -> None:
+        facts = {f"{phase}.role": role.snapshot()}
+        public = getattr(role, "peer_public", None)
+        if public is not None and self._store.get("train.peer_public") is None:
+            facts["train.peer_public"] = public
+        step = role.progress[0] if hasattr(role, "progress") else 0
+        self._egress.release(phase, step, messages, facts, handled)
+
+    def _receive(self, phase: str) -> Any:
+        while True:
+            self._check_cancelled()
+            inbound = self._link.receive(RECEIVE_S)
+            if inbound is None:
+                continue
+            if not inbound.kind.startswith(f"{phase}."):
+                raise MalformedMessage(f"{self._peer} sent {inbound.kind} while phase {phase} was due here")
+            return inbound
+
+    def _check_cancelled(self) -> None:
+        cause = self._cancel or self._link.cancelled
+        if cause:
+            raise Stopped(f"the run was ended: {cause}")
+
+    # -- telling
+
+    def _timed(self, phase: str, work: Callable[[], Any]) -> Any:
+        """Run one phase and keep its seconds and bytes; a phase that ended before costs nothing again."""
+        self._phase = self._link.phase = phase
+        self._check_cancelled()
+        spent = json.loads(self._store.get(f"spent.{phase}") or b'{"seconds": 0, "bytes": 0, "done": false}')
+        self._report("started" if not spent["seconds"] else "running")
+        began, before = time.monotonic(), self._link.bytes_out
+        try:
+            result = work()
+        finally:
+            if not spent["done"]:
+                spent["seconds"] += time.monotonic() - began
+                spent["bytes"] += self._link.bytes_out - before
+                self._store.put(f"spent.{phase}", json.dumps(spent).encode())
+        if not spent["done"]:
+            self._note(phase, {"event": "ended", "seconds": round(spent["seconds"], 3), "bytes": spent["bytes"]})
+            self._store.put(f"spent.{phase}", json.dumps(spent | {"done": True}).encode())
+        self._report("finished", body={"seconds": spent["seconds"]}, bytes_out=spent["bytes"], wait=True)
+        return result
+
+    def _note(self, phase: str, body: dict[str, Any]) -> None:
+        self._node.audit.append("phase", {"run": self.run, "phase": phase, **body})
+
+    def _report(
+        self, state: str, *, phase: str | None = None, role: Role | None = None, wait: bool = False, **values: Any
+    ) -> None:
+        """Tell the coordinator, at most twice a second while running. An unreachable hub does not stop the run."""
+        now = time.monotonic()
+        if state == "running" and now - self._reported < REPORT_EVERY_S:
+            return
+        self._reported = now
+        if hasattr(role, "progress"):
+            step, steps = role.progress
+            values |= {"step": step, "steps": steps, "fraction": step / steps}
+        if hasattr(self, "_link"):
+            values = {"bytes_out": self._link.bytes_out, "bytes_in": self._link.bytes_in} | values
+        for attempt in range(20 if wait else 1):
+            try:
+                self._node.hub.report(self.run, phase or self._phase, state, **values)
+                return
+            except HubUnreachable as error:
+                log.info("report of run %s: %s", self.run, error)
+                if wait:
+                    time.sleep(min(0.2 * 2**attempt, 2.0))
+            except SealscoreError as error:
+                log.warning("report of run %s: %s", self.run, error)
+                return
+
+    def _closing_facts(self) -> dict[str, Any]:
+        model = self._model_id()
+        digest = {"digest": self._node.vault.digest(model)} if self._plan.kind == "train" else {}
+        return {"openings": self._egress.openings(), **digest}
+
+    def _model_id(self) -> str:
+        return "m-" + self.run.removeprefix("r-")
+
+    # -- for the daemon
+
+    def fact(self, name: str) -> Any:
+        """A JSON fact of the run, or None."""
+        value = self._store.get(name)
+        return None if value is None else json.loads(value)
+
+    def openings(self) -> dict[str, int]:
+        """Numbers this party opened towards its peer, by kind."""
+        return self._egress.openings()
+
+
+def _write_csv(path: Path, columns: dict[str, list]) -> None:
+    """Write a small CSV whole or not at all, mode 0600."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    os.replace(temporary, path)
