@@ -155,15 +155,14 @@ def _content(path: str) -> bytes:
 
 
 def _check_node(node: _Node, trust: Mapping[str, bytes], report: Report) -> None:
-    steps: list[tuple[str, Callable[[_Node], None]]] = [
-        (SIGNATURE, _check_signature), (LOG, _check_log), (CHECKPOINTS, _check_checkpoints)]
     with report.checking(node.at(MANIFEST)):
+        _check_signature(node)
         _check_manifest(node, report)
+    steps: list[tuple[str, Callable[[_Node], None]]] = [
+        (LOG, _check_log), (CHECKPOINTS, _check_checkpoints), (LOG, _check_named_agreements)]
     for file, check in steps:
         with report.checking(node.at(file)):
             check(node)
-    with report.checking(node.at(LOG)):
-        _check_named_agreements(node)
     for file in sorted(node.files):
         with report.checking(node.at(file)):
             if file.startswith(AGREEMENTS):
@@ -172,6 +171,14 @@ def _check_node(node: _Node, trust: Mapping[str, bytes], report: Report) -> None
                 _check_policy(node, file, trust)
     with report.checking(node.at(LOG)):
         _check_openings(node)
+
+
+def _check_signature(node: _Node) -> None:
+    manifest, text = _file(node, MANIFEST), _file(node, SIGNATURE).decode("ascii", errors="replace")
+    try:
+        verify_signature(node.public, MANIFEST_CONTEXT, manifest, from_hex(text, SIGNATURE_BYTES))
+    except (TrustError, ProtocolError) as error:
+        raise TrustError(f"{node.at(SIGNATURE)} does not sign it: {error}") from None
 
 
 def _check_manifest(node: _Node, report: Report) -> None:
@@ -190,11 +197,6 @@ def _check_manifest(node: _Node, report: Report) -> None:
         content = node.files[name]
         if covered[name] != {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}:
             report.problems.append(f"{node.at(name)}: changed since {node.name} signed the manifest")
-
-
-def _check_signature(node: _Node) -> None:
-    text = _file(node, SIGNATURE).decode("ascii", errors="replace")
-    verify_signature(node.public, MANIFEST_CONTEXT, _file(node, MANIFEST), from_hex(text, SIGNATURE_BYTES))
 
 
 def _check_log(node: _Node) -> None:
@@ -281,7 +283,8 @@ def _check_held(holder: _Node, nodes: Mapping[str, _Node], report: Report) -> No
     """The checkpoints that `holder` keeps of other nodes must be prefixes of their logs."""
     untrusted = set()
     for record in holder.records:
-        if record.kind != "checkpoint.peer" and not (record.kind == "refusal" and "signature" in record.body):
+        refused = record.kind == "refusal" and record.body.get("what") == "checkpoint" and "checkpoint" in record.body
+        if record.kind != "checkpoint.peer" and not refused:
             continue
         with report.checking(f"{holder.at(LOG)} record {record.index}"):
             peer, signed = held_checkpoint(record)
@@ -361,7 +364,7 @@ def _lines(node: _Node, file: str) -> list[bytes]:
 
 def _file(node: _Node, name: str) -> bytes:
     if name not in node.files:
-        raise TrustError("missing")
+        raise TrustError(f"{node.at(name)} is missing")
     return node.files[name]
 
 
