@@ -138,7 +138,8 @@ def main() -> int:
         parser.add_argument(name, required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for noisy in ("httpx", "flwr"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     os.environ[SOCKET_VARIABLE] = options.socket
     log.info("resident; archive %s", archive.build()[1])
     with contextlib.suppress(KeyboardInterrupt):

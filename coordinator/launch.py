@@ -1,0 +1,132 @@
+"""Starts, follows, cancels and resumes runs at the coordinator."""
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from coordinator.config import CoordinatorConfig
+from coordinator.plan_file import catalogues_of, require_sound
+from coordinator.registry import TERMINAL, Registry, new_run_id
+from protocols.errors import RunFailed, SealscoreError
+from protocols.node.progress import PhaseProgress, ProgressView
+from protocols.plan import Plan
+
+if TYPE_CHECKING:
+    from coordinator.flower.adapter import Control
+
+POLL_S = 0.3
+ABSENT_S = 60.0
+_HEADLINES = {
+    "submitted": "waiting for Flower", "agreeing": "waiting for both parties to agree", "running": "running",
+    "publishing": "publishing", "finished": "finished", "failed": "failed", "cancelling": "cancelling",
+    "cancelled": "cancelled",
+}
+
+
+def submit(config: CoordinatorConfig, registry: Registry, plan: Plan) -> str:
+    """Check a plan, record it and start it through Flower; the run id."""
+    require_sound(plan, config, catalogues_of(registry.parties()))
+    run = new_run_id()
+    with _control(config) as control:
+        registry.create_run(run, plan.canonical().decode(), plan.digest())
+        _start(registry, control, run)
+    return run
+
+
+def resume(config: CoordinatorConfig, registry: Registry, run: str) -> None:
+    """Start another Flower run for a failed run: the parties continue from what they have."""
+    registry.run(run)
+    with _control(config) as control:
+        registry.reopen(run)
+        _start(registry, control, run)
+
+
+def _start(registry: Registry, control: Control, run: str) -> None:
+    try:
+        registry.attach_flower_run(run, control.submit(run))
+    except SealscoreError as error:
+        registry.fail(run, "coordinator", "submitted", str(error), f"`sealscore runs resume {run}`")
+        raise
+
+
+def _control(config: CoordinatorConfig) -> Control:
+    if not is_serving(config):
+        raise SealscoreError(f"no coordinator runs here; start it with `sealscore coordinator serve {config.source}`")
+    from coordinator.flower.adapter import Control  # importing Flower takes over a second; most commands need none
+
+    return Control(config.listen.superlink, config.home / "tls" / "ca.crt")
+
+
+def is_serving(config: CoordinatorConfig) -> bool:
+    """Whether a coordinator node of this home is up: its ready file names a living process."""
+    try:
+        facts = json.loads((config.home / "state" / "ready.json").read_text())
+        os.kill(int(facts["pid"]), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+def follow(config: CoordinatorConfig, registry: Registry, run: str, view: ProgressView) -> dict[str, Any]:
+    """Show a run until it ends; its row. SealscoreError when the coordinator has been down for a minute."""
+    absent_since: float | None = None
+    while True:
+        row = registry.run(run)
+        view.show(rows_of(registry, run), _HEADLINES[row["state"]])
+        if row["state"] in TERMINAL:
+            return row
+        absent_since = None if is_serving(config) else absent_since or time.monotonic()
+        if absent_since is not None and time.monotonic() - absent_since > ABSENT_S:
+            raise SealscoreError(f"the coordinator stopped while {run} was {row['state']}; start it again and see "
+                                 f"`sealscore runs show {run}`")
+        time.sleep(POLL_S)
+
+
+def rows_of(registry: Registry, run: str) -> list[PhaseProgress]:
+    """Progress of a run for the view, in the order in which the phases began."""
+    return [
+        PhaseProgress(
+            r["party"], r["phase"], r["state"], r["step"], r["steps"], r["fraction"], r["eta_s"], r["bytes_out"],
+            r["bytes_in"], _seconds(r["started_at"], r["updated_at"]),
+        )
+        for r in registry.progress(run)
+    ]
+
+
+def _seconds(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def wait_cancelled(registry: Registry, run: str, within_s: float) -> str:
+    """The state of a run once it has ended, or after `within_s` seconds."""
+    end = time.monotonic() + within_s
+    while registry.run_state(run) not in TERMINAL and time.monotonic() < end:
+        time.sleep(POLL_S)
+    return str(registry.run_state(run))
+
+
+def summary(registry: Registry, row: dict[str, Any]) -> dict[str, Any]:
+    """A run as one JSON object."""
+    plan, result = json.loads(row["plan_json"]), json.loads(row["result_json"] or "null")
+    phases = [{**vars(r), "seconds": round(r.seconds, 3)} for r in rows_of(registry, row["id"])]
+    failure = {k: row[k] for k in ("party", "phase", "cause", "next_step")} if row["state"] == "failed" else None
+    return {
+        "run": row["id"], "state": row["state"], "kind": plan["kind"], "purpose": plan["purpose"],
+        "created_at": row["created_at"], "updated_at": row["updated_at"], "plan_digest": row["plan_digest"],
+        "agreement": row["agreement_digest"], "model_id": (result or {}).get("model_id"), "failure": failure,
+        "result": result, "progress": phases,
+    }
+
+
+def raise_unless_finished(row: dict[str, Any]) -> None:
+    """RunFailed for a failed run, SealscoreError for a cancelled one."""
+    if row["state"] == "failed":
+        raise RunFailed(row["party"] or "coordinator", row["phase"] or "?", row["cause"] or "no cause is recorded",
+                        row["next_step"] or "see the log")
+    if row["state"] == "cancelled":
+        raise SealscoreError(f"run {row['id']} was cancelled; start a new one with `sealscore run`")

@@ -1,0 +1,144 @@
+"""Plans as files: read, check against what the parties published, draft a commented one."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from coordinator.config import CoordinatorConfig
+from protocols.errors import ConfigError, UsageError
+from protocols.plan import MAX_PLAN_BYTES, Plan
+
+Catalogues = dict[str, dict[str, Any]]  # party -> table -> {"rows", "label", "columns": [{"name", "type", …}]}
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan from a TOML file; ConfigError names file and setting."""
+    try:
+        if path.stat().st_size > MAX_PLAN_BYTES:
+            raise ConfigError(f"{path.name}: expected a plan of at most {MAX_PLAN_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"no plan at {path}; `sealscore plan init` drafts one") from None
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{path.name}: cannot be read as UTF-8 text") from None
+    return Plan.from_toml_text(text, path.name)
+
+
+def catalogues_of(parties: dict[str, dict[str, Any]]) -> Catalogues:
+    """The published tables out of the registry's parties."""
+    return {name: tables for name, row in parties.items() if isinstance(tables := row["catalogue"].get("tables"), dict)}
+
+
+def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> list[str]:
+    """Everything that is wrong with a plan as far as the coordinator can know; empty when nothing is."""
+    found = []
+    for party, part in sorted(plan.parties.items()):
+        if party not in config.parties:
+            found.append(f"party {party} is not in {config.source.name}; there are {', '.join(sorted(config.parties))}")
+        elif party in catalogues:
+            found += _table_problems(party, part.table, part.columns, catalogues[party], party == plan.label_party)
+    if plan.model.encoding == "woe":
+        found.append("model.encoding = 'woe' would show each party the default rate of its bins and is refused in "
+                     "this version; choose dummy or numeric")
+    if plan.model.release == "shared":
+        found.append("model.release = 'shared' is refused in this version; choose owner")
+    return found
+
+
+def _table_problems(party: str, name: str, columns: tuple[str, ...], tables: dict[str, Any], labels: bool) -> list[str]:
+    if name not in tables:
+        return [f"{party} publishes no table {name}; there are {', '.join(sorted(tables))}"]
+    known = {c["name"]: c for c in tables[name].get("columns", [])}
+    missing = sorted(set(columns) - set(known))
+    closed = sorted(c for c in set(columns) & set(known) if known[c].get("sensitivity") == "C3")
+    found = [f"{party}.{name} has no column {', '.join(missing)}"] if missing else []
+    if closed:
+        found.append(f"{party}.{name}: columns of level C3 never leave a table: {', '.join(closed)}")
+    if labels and not tables[name].get("label"):
+        found.append(f"{party}.{name} has no label column, and {party} is the label party")
+    return found
+
+
+def require_sound(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> None:
+    """ConfigError with the first problem and the number of further ones."""
+    found = problems(plan, config, catalogues)
+    if found:
+        more = f" (and {len(found) - 1} more; see `sealscore plan check`)" if len(found) > 1 else ""
+        raise ConfigError(f"plan: {found[0]}{more}")
+
+
+def scoring_plan(trained: Plan, model_id: str, tables: dict[str, str]) -> Plan:
+    """The plan that scores with a published model: the training plan, other tables where given."""
+    unknown = sorted(set(tables) - set(trained.parties))
+    if unknown:
+        raise UsageError(f"no party {unknown[0]} in model {model_id}; there are {', '.join(sorted(trained.parties))}")
+    content = trained.model_dump(mode="json")
+    for party, table in tables.items():
+        content["parties"][party]["table"] = table
+    return Plan.model_validate({**content, "kind": "score", "model_id": model_id})
+
+
+def draft(config: CoordinatorConfig, catalogues: Catalogues) -> str:
+    """A commented plan over all published columns of each party's first table; ConfigError names what is missing."""
+    bank, platform = (_party_of_role(config, role) for role in ("bank", "platform"))
+    absent = [p for p in (bank, platform) if not catalogues.get(p)]
+    if absent:
+        raise ConfigError(f"{absent[0]} has published no table yet; start its node and try again")
+    lines = [
+        "# A run: who takes part, with which columns, which model, for what purpose.",
+        "# Check it with `sealscore plan check`, start it with `sealscore run`.",
+        "version = 1",
+        'purpose = "credit-risk"          # each party\'s policy lists the purposes it allows',
+        f"label_party = {json.dumps(bank)}",
+        f"feature_parties = {json.dumps([platform])}",
+        "",
+    ]
+    for party in (bank, platform):
+        lines += _party_lines(party, catalogues[party], party == bank)
+    return "\n".join([*lines, *_DEFAULTS]) + "\n"
+
+
+def _party_of_role(config: CoordinatorConfig, role: str) -> str:
+    names = sorted(n for n, p in config.parties.items() if p.role == role)
+    if not names:
+        raise ConfigError(f"{config.source.name}: no party of role {role}")
+    return names[0]
+
+
+def _party_lines(party: str, tables: dict[str, Any], labels: bool) -> list[str]:
+    name = next((t for t in sorted(tables) if not labels or tables[t].get("label")), min(tables))
+    table = tables[name]
+    columns = [c for c in table.get("columns", []) if c.get("sensitivity") != "C3"]
+    rows = table.get("rows", "?")
+    lines = [f"[parties.{party}]", f"table = {json.dumps(name)}          # {rows} rows", "columns = ["]
+    lines += [f"  {json.dumps(c['name'], ensure_ascii=False)},  # {_column_note(c)}" for c in columns]
+    return [*lines, "]", ""]
+
+
+def _column_note(column: dict[str, Any]) -> str:
+    note = f"{column.get('type', '?')}, {column.get('sensitivity', '?')}"
+    return f"{note}, {100 * float(column.get('missing_rate', 0)):.0f} % missing"
+
+
+_DEFAULTS = (
+    "[model]",
+    'encoding = "dummy"               # dummy: bins with the base level dropped; numeric: clipped and standardised',
+    "bins = 5                         # quantile bins per numeric column (dummy)",
+    "steps = 12                       # full-batch steps, fixed in advance",
+    "l2 = 0.001                       # ridge per row on whitened coordinates",
+    "",
+    "[alignment]",
+    'normalise = ["trim", "casefold", "nfkc"]',
+    "minimum_intersection = 1000",
+    "",
+    "[slices]                         # by keyed hash of the identifier: the same seed gives the same rows",
+    "train = 0.7",
+    "calibration = 0.1",
+    "test = 0.2",
+    'seed = "1"',
+    "",
+    "[limits]",
+    "run_deadline_s = 3600",
+    "peer_deadline_s = 120",
+)
