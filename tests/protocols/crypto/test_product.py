@@ -1,6 +1,8 @@
 """The matrix product against Python integers, on drawn shapes; its error, masks and parser."""
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import tenseal.sealapi as seal
@@ -302,3 +304,16 @@ def test_stated_error_at_30_000_rows(keys, peer, layout, coding, direction):
     largest = max(abs(e) for e in errors(matrix, vector, got))
     assert 2 ** (tiles.error_bits(coding) - 4) < largest < 2 ** tiles.error_bits(coding)
     assert tiles.error_bits(coding) <= ERROR_BITS[layout, coding, direction]
+
+
+def test_products_in_threads_do_not_mix(keys, peer):
+    """A daemon serves several runs: no scratch state may be shared between calls."""
+    matrix = np.random.default_rng(5).integers(-1000, 1000, (500, 3))
+
+    def once(seed: int) -> int:
+        vector = [seed << 50, 1 << 50, -seed << 50]
+        got, _ = run(keys, peer, matrix, vector, "compact" if seed % 2 else "tile", FULL)
+        return max(abs(e) for e in errors(matrix, vector, got))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(once, range(8))) < 2**34
