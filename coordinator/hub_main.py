@@ -17,7 +17,7 @@ from coordinator.registry import Registry
 from protocols.errors import SealscoreError, UsageError
 from protocols.node.tls import NodeTls
 
-STOP_GRACE_S = 1.0
+STOP_GRACE_S = 0.5
 
 
 async def serve(tls: NodeTls, registry: HubRegistry, host: str, port: int) -> None:

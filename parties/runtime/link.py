@@ -244,6 +244,8 @@ class Link:
         """What gRPC's sending thread iterates: the attachment, then whatever the engine has to say."""
         attach = Attach(version=codec.VERSION, run=self.config.run, party=self.config.party)
         frame: bytes | None = codec.encode(HubFrame(attach=attach))
+        with self._changed:
+            self._engine.traffic.bytes_out += len(frame)
         while frame is not None:
             self._on_frame("out", frame)
             yield frame

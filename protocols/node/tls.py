@@ -107,7 +107,10 @@ def diagnose(address: str, tls: NodeTls, timeout_s: float = 2.0) -> str | None:
     host, port = split_address(address)
     try:
         with (socket.create_connection((host, port), timeout_s) as raw,
-              tls.ssl_context().wrap_socket(raw, server_hostname=host) as secured):
+              tls.ssl_context().wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False) as secured):
+            if secured.getsockname() == secured.getpeername():
+                return None  # a free local port connected to itself: nobody is there
+            secured.do_handshake()
             secured.recv(1)  # TLS 1.3 refuses a client certificate only after the handshake
     except ssl.SSLCertVerificationError as error:
         return (f"the certificate that {address} shows is not accepted here ({error.verify_message}); check the "
