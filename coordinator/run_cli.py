@@ -119,7 +119,8 @@ def list_runs(config: ConfigOption = None, as_json: JsonOption = False, limit: i
     for f in facts:
         cause = f"{f['failure']['party']}, {f['failure']['phase']}: {f['failure']['cause']}" if f["failure"] else ""
         table.add_row(f["run"], f["kind"], f["state"], f["created_at"][:19], f["model_id"] or "", cause)
-    Console(width=None if sys.stdout.isatty() else 200).print(table if facts else "no runs yet; start one with `sealscore run PLAN`")
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table if facts else "no runs yet; start one with `sealscore run PLAN`")
 
 
 @runs_app.command()
