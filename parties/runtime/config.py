@@ -45,7 +45,8 @@ class LoadedParty:
         self.home = path.resolve().parent
         self.config = _validated(path)
         if self.config.node.role != role:
-            raise ConfigError(f"{path.name}: setting node.role is {self.config.node.role!r}, this command serves {role!r}")
+            found = self.config.node.role
+            raise ConfigError(f"{path.name}: setting node.role is {found!r}, this command serves {role!r}")
         policy_path = self.home / self.config.policy
         self.policy = Policy.from_toml_text(_read(policy_path), policy_path.name)
 
@@ -67,7 +68,8 @@ class LoadedParty:
     def table(self, name: str) -> TableConfig:
         """A configured table; ConfigError names the ones there are."""
         if name not in self.config.tables:
-            raise ConfigError(f"{self.name}: no table {name!r} is configured; there are {', '.join(self.config.tables)}")
+            known = ", ".join(self.config.tables)
+            raise ConfigError(f"{self.name}: no table {name!r} is configured; there are {known}")
         return self.config.tables[name]
 
 

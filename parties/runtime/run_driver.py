@@ -227,8 +227,8 @@ class RunDriver:
         role = self._side.holdout(self._table(), prepared, self._plan, own, self._peer)
         self._drive("evaluate", role)
         if not self._side.verdict(role):
-            raise RunFailed(self._node.party.name, "evaluate", "the joint model is no better than the bank's own on the "
-                            "hold-out, so nothing is published", "take other columns or another encoding")
+            cause = "the joint model is no better than the bank's own on the hold-out, so nothing is published"
+            raise RunFailed(self._node.party.name, "evaluate", cause, "take other columns or another encoding")
         half = {
             "version": 1, "model_id": self._model_id(), "run": self.run, "party": self._node.party.name,
             "agreement": self._agreement.digest().hex(), "status": "pending",

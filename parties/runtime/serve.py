@@ -8,12 +8,14 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from parties.runtime.config import LoadedParty
 from parties.runtime.daemon import Daemon
 from parties.runtime.side import Side
+from parties.runtime.tables import infer_config
 
 
 def serve(path: Path, role: str, side: Callable[[], Side]) -> None:
@@ -35,3 +37,19 @@ def serve(path: Path, role: str, side: Callable[[], Side]) -> None:
     finally:
         (party.state / "ready.json").unlink(missing_ok=True)
         daemon.stop()
+
+
+def describe_table(path: Path, id_column: str, label: str | None, as_json: bool) -> str:
+    """The table section that fits a CSV file, as TOML or JSON; types are inferred, the rest is for a person to set."""
+    config = infer_config(path, id_column, label)
+    section = config.model_dump(mode="json", exclude_none=True) | {"path": str(path.resolve())}
+    if as_json:
+        return json.dumps(section) + "\n"
+    columns = section.pop("columns")
+    head = [f"{name} = {json.dumps(value)}" for name, value in section.items()]
+    rows = [f"{json.dumps(name)} = {_inline(spec)}" for name, spec in columns.items()]
+    return "\n".join(["[tables.customers]", *head, "", "[tables.customers.columns]", *rows, ""])
+
+
+def _inline(spec: dict[str, Any]) -> str:
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in spec.items() if value != []) + " }"

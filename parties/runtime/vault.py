@@ -39,7 +39,7 @@ class Vault:
         """A stored half; UsageError when there is none, TrustError when the file was changed."""
         path = self._path(model_id)
         if not path.exists():
-            raise UsageError(f"this node holds no half of model {model_id}; train one, or check the id with `runs list`")
+            raise UsageError(f"this node holds no half of model {model_id}; train one, or check the id")
         try:
             entry = json.loads(path.read_bytes())
             half, signature = entry["half"], bytes.fromhex(entry["signature"])

@@ -1,0 +1,191 @@
+"""A federation on one machine for the demo: certificates, configuration and three supervised nodes."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coordinator.certs import PartySpec, init_federation
+from protocols.crypto.identity import fingerprint
+from protocols.errors import SealscoreError
+from protocols.node.supervise import Service, Supervisor, environment, free_port, script
+
+LABEL, FEATURE = "bank", "platform"
+NODES = ("coordinator", LABEL, FEATURE)
+PURPOSE = "credit-scoring"
+READY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A party's table section (the schema in parties/runtime/tables.py), as a plain dict."""
+
+    section: dict[str, Any]
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the feature columns."""
+        return list(self.section["columns"])
+
+
+def inferred_table(role: str, path: Path, id_column: str, label: str | None) -> Table:
+    """Describe a CSV file with the party's own command; SealscoreError repeats its sentence."""
+    command = [script("sealscore"), role, "table", str(path), "--id", id_column, "--json"]
+    done = subprocess.run([*command, *(["--label", label] if label else [])], capture_output=True, text=True)
+    if done.returncode:
+        raise SealscoreError(done.stderr.strip().removeprefix("error: ") or f"{path.name} cannot be described")
+    return Table(json.loads(done.stdout))
+
+
+class Federation:
+    """`with Federation(folder, tables, minimum_rows) as federation:` starts the nodes and stops them cleanly."""
+
+    def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int):
+        self.folder, self._tables, self._minimum_rows = folder, tables, minimum_rows
+        self._supervisor: Supervisor | None = None
+
+    @property
+    def config(self) -> Path:
+        """The coordinator's file, for the other commands."""
+        return self.folder / "coordinator" / "coordinator.toml"
+
+    def home(self, node: str) -> Path:
+        """A node's home folder."""
+        return self.folder / node
+
+    def prepare(self) -> None:
+        """Make keys, certificates and configuration files; the same commands a person would use."""
+        identities = init_federation(self.folder, [PartySpec(LABEL, "bank"), PartySpec(FEATURE, "platform")], days=30)
+        ports = {name: f"127.0.0.1:{free_port()}" for name in ("front", "hub", "superlink")}
+        _write(self.config, _coordinator_toml(ports, identities))
+        for party, peer in ((LABEL, FEATURE), (FEATURE, LABEL)):
+            home = self.home(party)
+            _write(home / f"{party}.toml", _party_toml(party, ports, self._tables[party]))
+            _write(home / "policy.toml", _policy_toml(peer, fingerprint(identities[peer]), self._minimum_rows))
+
+    def __enter__(self) -> Federation:
+        self.prepare()
+        services = [self._service(node) for node in NODES]
+        self._supervisor = Supervisor(services)
+        self._supervisor.start()
+        try:
+            self._wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the nodes; what they keep stays on disk."""
+        if self._supervisor is not None:
+            self._supervisor.stop(within_s=15.0)
+            self._supervisor = None
+
+    def _service(self, node: str) -> Service:
+        home = self.home(node)
+        command = (script("sealscore"), node, "serve", str(home / f"{node}.toml"))
+        return Service(f"{node} node", command, home / "logs" / "node.log", environment(), stable_s=5.0)
+
+    def _wait_ready(self) -> None:
+        """All three have written their ready file and both parties said hello; otherwise the log's last error."""
+        end = time.monotonic() + READY_S
+        while time.monotonic() < end:
+            waiting = [node for node in NODES if not (self.home(node) / "state" / "ready.json").exists()]
+            if not waiting and self._parties_seen():
+                return
+            for node in waiting:
+                self._raise_if_refused(node)
+            time.sleep(0.1)
+        raise SealscoreError(f"expected all nodes to be up within {READY_S:.0f} s; see the logs in {self.folder}")
+
+    def _raise_if_refused(self, node: str) -> None:
+        """A node that ends with a sentence about its configuration or data will end so again."""
+        log = self.home(node) / "logs" / "node.log"
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+        refusal = next((line for line in lines if line.startswith("error: ")), None)
+        if refusal is not None:
+            raise SealscoreError(f"{node}: {refusal.removeprefix('error: ')}")
+
+    def _parties_seen(self) -> bool:
+        from coordinator.options import opened
+
+        with opened(self.config) as (_, registry):
+            return set(registry.parties()) >= {LABEL, FEATURE}
+
+    def run(self, plan: Path, *, quiet: bool) -> dict[str, Any]:
+        """`sealscore run PLAN`, following it on stderr; the run's summary."""
+        known = {row["run"] for row in self.runs()}
+        command = [script("sealscore"), "run", str(plan), "--config", str(self.config), *(["--json"] if quiet else [])]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE if quiet else None, text=True)
+        run = next((row["run"] for row in self.runs() if row["run"] not in known), None)
+        summary = self._command("runs", "show", run, "--json") if run else {"state": "refused", "failure": None}
+        if done.returncode or summary["state"] != "finished":
+            failure = summary["failure"]
+            sentence = (
+                f"the run ended at {failure['party']} in phase {failure['phase']}: {failure['cause']}; "
+                f"next: {failure['next_step']}" if failure else (done.stderr or "the run did not start").strip()
+            )
+            raise SealscoreError(sentence.removeprefix("error: "))
+        return summary
+
+    def runs(self) -> list[dict[str, Any]]:
+        """`sealscore runs list`."""
+        return self._command("runs", "list", "--json")
+
+    def _command(self, *words: str) -> Any:
+        command = [script("sealscore"), *words, "--config", str(self.config)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SealscoreError(done.stderr.strip().removeprefix("error: "))
+        return json.loads(done.stdout)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _coordinator_toml(ports: dict[str, str], identities: dict[str, bytes]) -> str:
+    lines = ["[listen]", *(f'{name} = "{address}"' for name, address in ports.items())]
+    for party in (LABEL, FEATURE):
+        lines += ["", f"[parties.{party}]", f'role = "{party}"', f'identity = "{identities[party].hex()}"',
+                  f'supernode_public_key = "../{party}/flower/supernode.pub"']
+    return "\n".join([*lines, ""])
+
+
+def _party_toml(party: str, ports: dict[str, str], table: Table) -> str:
+    section = dict(table.section)
+    columns = section.pop("columns")
+    lines = [
+        "[node]", f'name = "{party}"', f'role = "{party}"', "",
+        "[coordinator]", f'front = "{ports["front"]}"', f'hub = "{ports["hub"]}"', "",
+        "[tables.customers]", *(f"{key} = {json.dumps(value)}" for key, value in section.items()), "",
+        "[tables.customers.columns]",
+    ]
+    for name, spec in columns.items():
+        inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in spec.items() if value != [])
+        lines.append(f"{json.dumps(name)} = {{ {inline} }}")
+    return "\n".join([*lines, ""])
+
+
+def _policy_toml(peer: str, peer_fingerprint: str, minimum_rows: int) -> str:
+    return "\n".join([
+        f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric"]',
+        f"minimum_intersection_rows = {minimum_rows}", "",
+        f"[peers.{peer}]", "# confirmed out of band: compare it with the peer by telephone",
+        f'fingerprint = "{peer_fingerprint}"', "",
+    ])
+
+
+def run_module(module: str, *words: str) -> None:
+    """Run a module of this installation as a process of its own; SealscoreError repeats its sentence."""
+    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, env=dict(os.environ))
+    if done.returncode:
+        raise SealscoreError(done.stderr.strip().removeprefix("error: ") or f"{module} failed")
