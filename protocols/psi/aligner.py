@@ -66,6 +66,8 @@ class Aligner:
                     m.JOINT: self._take_joint}
         if message.peer != self._peer or message.kind not in handlers:
             raise MalformedMessage(f"alignment: a message of kind {message.kind!r} from {message.peer!r} is not due")
+        if self._scalar is None and message.kind != m.JOINT:
+            raise MalformedMessage(f"{message.kind}: both directions are complete, only {m.JOINT} can follow")
         return handlers[message.kind](message.payload)
 
     def result(self) -> Alignment | None:
@@ -77,7 +79,8 @@ class Aligner:
         """(chunks done, chunks in all) of both directions; (0, 1) before the peer's size is known."""
         if self._peer_total is None:
             return 0, 1
-        return len(self._own_tags) + len(self._peer_tags), m.chunks(len(self._ids)) + m.chunks(self._peer_total)
+        total = m.chunks(len(self._ids)) + m.chunks(self._peer_total)
+        return (total if self._scalar is None else len(self._own_tags) + len(self._peer_tags)), total
 
     def _message(self, kind: str, payload: bytes, opening: Opening | None = None) -> Message:
         return Message(self._peer, kind, payload, opening)
