@@ -68,46 +68,50 @@ class Mailbox:
         self._items: deque[tuple[bytes, bool]] = deque()
         self._frames = self._notices = 0
         self._limit = frames
-        self._changed = asyncio.Condition()
+        self._filled, self._emptied = asyncio.Event(), asyncio.Event()
         self._closed = False
 
     async def put(self, frame: bytes) -> bool:
         """Add a frame, waiting for room; False if the mailbox was closed."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or self._frames < self._limit)
-            if self._closed:
-                return False
+        while not self._closed and self._frames >= self._limit:
+            self._emptied.clear()
+            await self._emptied.wait()
+        if not self._closed:
             self._frames += 1
-            self._items.append((frame, True))
-            self._changed.notify_all()
-            return True
+            self._add(frame, is_frame=True)
+        return not self._closed
 
-    async def notify(self, notice: bytes) -> None:
+    def notify(self, notice: bytes) -> None:
         """Add a notice without waiting; a party that leaves too many unread is detached."""
-        async with self._changed:
-            self._notices += 1
-            self._items.append((notice, False))
-            self._closed = self._closed or self._notices > MAILBOX_NOTICES
-            self._changed.notify_all()
+        self._notices += 1
+        if self._notices > MAILBOX_NOTICES:
+            self.close()
+        else:
+            self._add(notice, is_frame=False)
 
     async def get(self) -> bytes | None:
         """The next item; None once the mailbox is closed."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or self._items)
-            if self._closed:
-                return None
-            data, is_frame = self._items.popleft()
-            self._frames -= is_frame
-            self._notices -= not is_frame
-            self._changed.notify_all()
-            return data
+        while not self._closed and not self._items:
+            self._filled.clear()
+            await self._filled.wait()
+        if self._closed:
+            return None
+        data, is_frame = self._items.popleft()
+        self._frames -= is_frame
+        self._notices -= not is_frame
+        self._emptied.set()
+        return data
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let every `put` and `get` return at once."""
-        async with self._changed:
-            self._closed = True
-            self._items.clear()
-            self._changed.notify_all()
+        self._closed = True
+        self._items.clear()
+        self._filled.set()
+        self._emptied.set()
+
+    def _add(self, data: bytes, *, is_frame: bool) -> None:
+        self._items.append((data, is_frame))
+        self._filled.set()
 
 
 @dataclass(eq=False)
@@ -140,7 +144,7 @@ class Hub:
         finally:
             reader.cancel()
             await asyncio.wait([reader])
-            await self._leave(attachment)
+            self._leave(attachment)
         if attachment.refused:
             await context.abort(attachment.refused.code, str(attachment.refused))
 
@@ -178,7 +182,7 @@ class Hub:
             return
         self._stop_told[run] = state or ""
         for attachment in list(self._attached.get(run, {}).values()) if notice else ():
-            await attachment.mailbox.notify(notice)
+            attachment.mailbox.notify(notice)
 
     async def _admit(self, requests: AsyncIterator[bytes], context: Any) -> Attachment:
         async with _answering(context):
@@ -201,28 +205,28 @@ class Hub:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{party} is no party of run {run}")
 
     async def _enter(self, attachment: Attachment) -> None:
-        peers = self._attached.setdefault(attachment.run, {})
+        row = await asyncio.to_thread(self._registry.run, attachment.run)
+        peers = self._attached.setdefault(attachment.run, {})  # from here on without a pause: notices come first
         older = peers.pop(attachment.party, None)
         if older:
             older.refused = Refused(grpc.StatusCode.ABORTED, f"a newer connection of {older.party} took over")
-            await older.mailbox.close()
+            older.mailbox.close()
         peers[attachment.party] = attachment
-        row = await asyncio.to_thread(self._registry.run, attachment.run)
         if row["state"] in _STOPPED:
-            await attachment.mailbox.notify(_stop_notice(row))
+            attachment.mailbox.notify(_stop_notice(row))
         for peer in [p for p in peers.values() if p is not attachment]:
-            await attachment.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, peer.party))
-            await peer.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, attachment.party))
+            attachment.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, peer.party))
+            peer.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, attachment.party))
         log.info("%s attached to %s", attachment.party, attachment.run)
 
-    async def _leave(self, attachment: Attachment) -> None:
-        await attachment.mailbox.close()
+    def _leave(self, attachment: Attachment) -> None:
+        attachment.mailbox.close()
         peers = self._attached.get(attachment.run, {})
         if peers.get(attachment.party) is not attachment:
             return
         del peers[attachment.party]
         for peer in list(peers.values()):
-            await peer.mailbox.notify(_peer_notice(wire.PEER_DETACHED, attachment.party))
+            peer.mailbox.notify(_peer_notice(wire.PEER_DETACHED, attachment.party))
         if not peers:
             self._attached.pop(attachment.run, None)
             self._stop_told.pop(attachment.run, None)
@@ -238,7 +242,7 @@ class Hub:
         except MalformedMessage as error:
             attachment.refused = Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         finally:
-            await attachment.mailbox.close()
+            attachment.mailbox.close()
 
     async def _relay(self, attachment: Attachment, data: bytes) -> None:
         header = _relay_header(data)

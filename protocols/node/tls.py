@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,28 +105,29 @@ def split_address(address: str) -> tuple[str, int]:
 
 def diagnose(address: str, tls: NodeTls, timeout_s: float = 2.0) -> str | None:
     """Why TLS with a server does not work, as one sentence; None if it does or the server cannot be reached."""
-    host, port = split_address(address)
     try:
-        with (socket.create_connection((host, port), timeout_s) as raw,
-              tls.ssl_context().wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False) as secured):
-            if secured.getsockname() == secured.getpeername():
-                return None  # a free local port connected to itself: nobody is there
-            secured.do_handshake()
-            secured.recv(1)  # TLS 1.3 refuses a client certificate only after the handshake
+        if not _closes_at_once(address, tls, timeout_s):
+            return None
+        time.sleep(0.5)  # a server that is just stopping looks the same: ask again
+        refused = _closes_at_once(address, tls, timeout_s)
     except ssl.SSLCertVerificationError as error:
         return (f"the certificate that {address} shows is not accepted here ({error.verify_message}); check the "
                 f"clock, {tls.home / 'tls' / 'ca.crt'} and the server's certificate")
-    except ssl.SSLError as error:
-        if "ALERT" in (error.reason or ""):
-            return (f"{address} does not accept this node's certificate ({_plain(error.reason)}); both need "
-                    f"certificates of the same authority that have not expired")
-    except OSError:
-        return None
-    return None
+    except OSError as error:
+        refused = isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")
+    return (f"{address} does not accept this node's certificate; both need certificates of the same authority that "
+            f"have not expired") if refused else None
 
 
-def _plain(reason: str) -> str:
-    return reason.lower().replace("_", " ")
+def _closes_at_once(address: str, tls: NodeTls, timeout_s: float) -> bool:
+    """True if a server ends the connection after the handshake: with TLS 1.3 that is how it refuses a certificate."""
+    host, port = split_address(address)
+    with (socket.create_connection((host, port), timeout_s) as raw,
+          tls.ssl_context().wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False) as secured):
+        if secured.getsockname() == secured.getpeername():
+            return False  # a free local port connected to itself: nobody is there
+        secured.do_handshake()
+        return secured.recv(1) == b""
 
 
 def _read(path: Path) -> bytes:
