@@ -58,7 +58,7 @@ class AuditLog:
         self._identity, self._clock = identity, clock
         self._mutex = threading.RLock()
         self._tree = MerkleTree()
-        self._held: dict[str, Checkpoint] = {}
+        self._held: dict[str, dict[int, bytes]] = {}  # by peer: root by size of every checkpoint held
         self._agreements: dict[str, str] = {}
         self._last: SignedCheckpoint | None = None
         self._broken = False
@@ -120,7 +120,7 @@ class AuditLog:
     def held(self, peer: str) -> int:
         """Size of the newest checkpoint of `peer`'s log that this log holds; 0 if none."""
         with self._mutex:
-            return self._held[peer].size if peer in self._held else 0
+            return max(self._held.get(peer, {}), default=0)
 
     def record_peer_checkpoint(self, peer: str, public: bytes, message: bytes) -> int:
         """Check a peer's checkpoint message against its pinned key and what is held already, and record it.
@@ -253,24 +253,28 @@ class AuditLog:
         self._tree.append(line)
         if record.kind == "checkpoint.peer":
             peer, signed = held_checkpoint(record)
-            self._held[peer] = signed.checkpoint
+            self._held.setdefault(peer, {})[signed.checkpoint.size] = signed.checkpoint.root
         elif record.kind == "agreement":
             run, digest = named_agreement(record)
             self._agreements[run] = digest
 
     def _check_continues(self, peer: str, received: CheckpointMessage) -> int | None:
-        """What the held checkpoint says about a new one: the size proved from, or None if no proof came along."""
-        new, old = received.signed.checkpoint, self._held.get(peer)
-        if old is None:
-            return None
-        if new.size < old.size:
-            raise TrustError(f"{peer} sent a checkpoint of {new.size} records after one of {old.size}")
-        if received.since not in (0, old.size):
-            raise TrustError(f"expected a proof from {old.size} records of {peer}, got one from {received.since}")
-        if received.since == 0 and new.size != old.size:
-            return None
-        verify_consistency(old.size, old.root, new.size, new.root, received.proof)
-        return old.size
+        """Check a new checkpoint against those held: the size it was proved from, or None if it brings no proof.
+
+        The proof may start at any checkpoint held, since runs side by side exchange theirs in any order, and the same
+        checkpoint may come again after a restart.
+        """
+        new, held = received.signed.checkpoint, self._held.get(peer, {})
+        since, proof = (new.size, ()) if new.size in held else (received.since, received.proof)
+        if since in held:
+            verify_consistency(since, held[since], new.size, new.root, proof)
+            return since
+        if since != 0:
+            raise TrustError(f"expected a proof from {self.held(peer)} records of {peer}, got one from {since}")
+        if new.size < self.held(peer):
+            raise TrustError(f"{peer} sent a checkpoint of {new.size} records after one of {self.held(peer)}: "
+                             "its log was cut or restored")
+        return None
 
     def _write(self, descriptor: int, line: bytes) -> None:
         if self._broken:

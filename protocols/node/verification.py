@@ -333,9 +333,9 @@ def _summarise(node: _Node, report: Report) -> None:
     summary.kinds = dict(sorted(Counter(record.kind for record in node.records).items()))
     openings = [record for record in node.records if record.kind == "opening"]
     for learner, group in _grouped(openings, "learner").items():
-        summary.openings[learner] = {kind: _total(part, "count") for kind, part in _grouped(group, "kind").items()}
+        summary.openings[learner] = {kind: _total(part, "count") for kind, part in _grouped(group, "what").items()}
     egress = [record for record in node.records if record.kind == "egress"]
-    summary.egress_bytes = {peer: _total(group, "bytes") for peer, group in _grouped(egress, "peer").items()}
+    summary.egress_bytes = {peer: _total(group, "bytes") for peer, group in _grouped(egress, "to").items()}
     summary.agreements = sorted(node.agreements)
     vouched = max(summary.vouched.values(), default=0)
     if vouched < summary.records:

@@ -314,6 +314,29 @@ def test_the_held_checkpoint_survives_a_restart(tmp_path, home):
             assert second.held("bank") == 6
 
 
+def test_the_same_checkpoint_again_changes_nothing(pair):
+    """A restart between recording a checkpoint and acknowledging it brings it again, with the same proof."""
+    first, second = pair
+    pass_on(first, second)
+    first.append("run", {})
+    message = first.checkpoint_message(1)
+    for _ in range(2):
+        second.record_peer_checkpoint("bank", BANK.public, message)
+    assert second.held("bank") == 2
+
+
+def test_runs_side_by_side_exchange_checkpoints_in_any_order(pair):
+    first, second = pair
+    pass_on(first, second)
+    first.append("run", {})
+    early = first.checkpoint_message(1)
+    first.append("run", {})
+    late = first.checkpoint_message(1)
+    for message in (late, early):
+        second.record_peer_checkpoint("bank", BANK.public, message)
+    assert second.held("bank") == 3
+
+
 def test_a_rewritten_log_is_caught_when_it_speaks(tmp_path, pair):
     _, platform = pair
     with bank(tmp_path / "honest") as log:
@@ -361,7 +384,7 @@ def test_a_proof_from_another_size_is_refused(pair):
         first.append("run", {})
     pass_on(first, second)
     first.append("run", {})
-    with pytest.raises(TrustError, match="expected a proof from 4"):
+    with pytest.raises(TrustError, match="expected a proof from 4 records of bank, got one from 3"):
         second.record_peer_checkpoint("bank", BANK.public, first.checkpoint_message(3))
     with pytest.raises(TrustError):
         second.record_peer_checkpoint("bank", BANK.public, first.checkpoint_message(4).replace(b'"proof":["',

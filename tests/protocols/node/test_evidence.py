@@ -66,9 +66,9 @@ def play(homes: dict[str, Path]) -> None:
     for log in logs.values():
         log.keep_agreement(RUN, agreement_of(digests))
     for i in range(6):
-        logs["bank"].append("egress", {"run": RUN, "peer": "platform", "kind": "ask", "bytes": 1000 + i})
-        logs["platform"].append("egress", {"run": RUN, "peer": "bank", "kind": "reply", "bytes": 10})
-    logs["bank"].append("opening", {"run": RUN, "kind": "score", "learner": "bank", "count": 200})
+        logs["bank"].append("egress", {"run": RUN, "to": "platform", "what": "ask", "bytes": 1000 + i})
+        logs["platform"].append("egress", {"run": RUN, "to": "bank", "what": "reply", "bytes": 10})
+    logs["bank"].append("opening", {"run": RUN, "what": "score", "learner": "bank", "count": 200})
     logs["platform"].append("refusal", {"what": "archive", "cause": "cannot read /home/jo/app.py"})
     for sender, log in logs.items():
         for receiver in logs.keys() - {sender}:
@@ -237,8 +237,8 @@ def test_any_changed_byte_is_found_and_its_file_named(evidence):
 
 
 @pytest.mark.slow
-def test_every_changed_byte_is_found(evidence):
-    assert flip_every(evidence, 1, lambda at: 5) > 10_000
+def test_changed_bytes_are_found_all_over(evidence):
+    assert flip_every(evidence, 7, lambda at: 5) > 1_500
 
 
 @pytest.mark.parametrize("change", [
@@ -404,7 +404,7 @@ def test_checkpoints_of_an_untrusted_node_are_noted(evidence):
 
 
 def test_an_opening_needs_an_agreement_before_it(evidence):
-    appended(evidence, "platform", "opening", {"run": "r-ffffffffffffffff", "kind": "score", "count": 1})
+    appended(evidence, "platform", "opening", {"run": "r-ffffffffffffffff", "what": "score", "count": 1})
     assert "has no agreement before it" in problems(verify(evidence, TRUST))
 
 
