@@ -28,7 +28,7 @@ SMALL_ROWS = 16_000  # below, fewer bins: every coefficient needs 50 training ro
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="folder for the results; a former demo's folder is replaced")] = Path("demo-out"),
+    out: Annotated[Path, typer.Option(help="folder of results; a former demo's is replaced")] = Path("demo-out"),
     rows: Annotated[int, typer.Option(min=1000, help="rows of each side's synthetic table")] = 20_000,
     seed: Annotated[int, typer.Option(help="seed of the synthetic population and of the row slices")] = 1,
     bank_csv: Annotated[Path | None, typer.Option(help="the bank's own CSV instead of synthetic data")] = None,
