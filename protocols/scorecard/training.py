@@ -23,7 +23,7 @@ from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
-from protocols.errors import MalformedMessage
+from protocols.errors import DataError, MalformedMessage
 from protocols.role import Message, Opening
 from protocols.scorecard import layout as fixed
 from protocols.state import pack, unpack
@@ -31,6 +31,7 @@ from protocols.state import pack, unpack
 _SETUP = struct.Struct("<QI")  # training rows, own whitened columns
 RELEASE_FLOOD_BITS = 12  # released coefficients are flooded by +-2^-12 in whitened units
 NORM_FLOOD_GAP = 18  # an opened squared norm, at scale 2 * point_bits, is flooded by 2^(2 * point_bits - 18)
+MAXIMUM_HINTS = 1024  # opened numbers per key: each lowers the key's dimension by at most one (SECURITY.md)
 LAYOUT = "compact"
 
 
@@ -122,6 +123,8 @@ class Trainer:
             raise MalformedMessage(f"expected {self._rows} training rows at the peer, got {rows}")
         if not 1 <= columns <= 65536:
             raise MalformedMessage(f"expected 1 to 65536 columns at the peer, got {columns}")
+        if max(columns, self._own) + 2 > MAXIMUM_HINTS:
+            raise DataError(f"expected at most {MAXIMUM_HINTS - 2} whitened columns a side, got {self._own} and {columns}")
         self._config.check_rows(self._rows, self._own + columns)
         self._peer_keys = PeerKeys.from_bytes(payload[_SETUP.size :])
         self.peer_public = payload[_SETUP.size :]
