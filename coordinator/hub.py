@@ -135,15 +135,13 @@ class Hub:
     async def attach(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
         """Relay between one party and the others of its run until either side ends the stream."""
         attachment = await self._admit(requests, context)
-        reader = asyncio.create_task(self._read(attachment, requests))
+        await context.send_initial_metadata(())  # tells the party that it is admitted
         try:
-            await context.send_initial_metadata(())  # tells the party that it is admitted
             await self._enter(attachment)
-            while (item := await attachment.mailbox.get()) is not None:
-                yield item
+            async with self._reading(attachment, requests):
+                while (item := await attachment.mailbox.get()) is not None:
+                    yield item
         finally:
-            reader.cancel()
-            await asyncio.wait([reader])
             self._leave(attachment)
         if attachment.refused:
             await context.abort(attachment.refused.code, str(attachment.refused))
@@ -231,6 +229,15 @@ class Hub:
             self._attached.pop(attachment.run, None)
             self._stop_told.pop(attachment.run, None)
         log.info("%s detached from %s", attachment.party, attachment.run)
+
+    @contextlib.asynccontextmanager
+    async def _reading(self, attachment: Attachment, requests: AsyncIterator[bytes]) -> AsyncIterator[None]:
+        reader = asyncio.create_task(self._read(attachment, requests))
+        try:
+            yield
+        finally:
+            reader.cancel()
+            await asyncio.wait([reader])
 
     async def _read(self, attachment: Attachment, requests: AsyncIterator[bytes]) -> None:
         """Move the party's frames into the receivers' mailboxes."""
