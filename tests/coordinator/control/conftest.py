@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import certs
+from coordinator import certs, launch
 from coordinator.config import CoordinatorConfig, load_config
 from coordinator.registry import Registry
 from coordinator.supervisor import CoordinatorNode
@@ -32,7 +32,7 @@ run_deadline_s = 60
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plan() -> Plan:
     return Plan.from_toml_text(PLAN)
 
@@ -49,10 +49,15 @@ class DummyDaemon:
 
     def __init__(self, name: str, socket_path: Path, registry: Registry):
         self.name, self.registry, self.calls = name, registry, []
-        self.answers: dict[str, dict] = {}
-        self.finish = True
+        self.reset()
         methods = {m: self._handler(m) for m in ("agree", "execute", "publish", "refused")}
         self.server = local_api.serve(socket_path, methods)
+
+    def reset(self) -> None:
+        """Answer as a party that is content."""
+        self.calls.clear()
+        self.answers: dict[str, dict] = {}
+        self.finish = True
 
     def _handler(self, method: str):
         def answer(body: dict) -> dict:
@@ -125,6 +130,10 @@ class Federation:
             daemon.server.stop(0.1)
         self.registry.close()
 
+    def submit(self, plan: Plan) -> str:
+        """Start a run as the command does; its id."""
+        return launch.submit(self.config, self.registry, plan)
+
     def wait_for(self, run: str, *states: str, within_s: float = 90.0) -> str:
         end = time.monotonic() + within_s
         while (state := self.registry.run_state(run)) not in states and time.monotonic() < end:
@@ -132,9 +141,9 @@ class Federation:
         return str(state)
 
 
-@pytest.fixture
-def federation(tmp_path: Path):
-    federation = Federation(tmp_path)
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory):
+    federation = Federation(tmp_path_factory.mktemp("f"))
     try:
         federation.start()
         yield federation

@@ -1,0 +1,129 @@
+"""The coordinator's commands without a running node: output, exit codes, one-sentence errors."""
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from coordinator import cli as coordinator_cli
+from coordinator import launch, plan_cli, run_cli
+from coordinator.config import CONFIG_VARIABLE, load_config
+from coordinator.registry import Registry
+from protocols.node.supervise import free_port
+from protocols.plan import Plan
+
+RUN = "r-00000000000000aa"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "coordinator.toml"
+    path.write_text("".join(
+        f'[parties.{n}]\nrole = "{n}"\nidentity = "{"a" * 64}"\nsupernode_public_key = "{n}.pub"\n'
+        for n in ("bank", "platform")
+    ))
+    (tmp_path / "state").mkdir()
+    monkeypatch.setenv(CONFIG_VARIABLE, str(path))
+    return load_config(path)
+
+
+@pytest.fixture
+def runs(config, plan: Plan):
+    registry = Registry(config.registry_url)
+    registry.create_run(RUN, plan.canonical().decode(), plan.digest())
+    yield registry
+    registry.close()
+
+
+def test_list_and_show_tell_why_a_run_ended(runs: Registry, capsys):
+    runs.record_progress(RUN, "bank", {"phase": "align", "state": "failed", "cause": "too few", "bytes_out": 1234})
+    runs.fail(RUN, "bank", "align", "too few", "add rows")
+    assert run_cli.runs(["list"]) == 0
+    assert "bank, align: too few" in capsys.readouterr().out
+    assert run_cli.runs(["list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["failure"]["next_step"] == "add rows"
+    assert run_cli.runs(["show", RUN]) == 0
+    assert "1.2 kB out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "argv", "words"),
+    [
+        (run_cli.runs, ["show", "r-x"], "no run 'r-x'"),
+        (run_cli.runs, ["cancel", "r-x"], "no run 'r-x'"),
+        (run_cli.runs, ["resume", "r-x"], "no run 'r-x'"),
+        (run_cli.runs, ["show"], "Missing argument"),
+        (run_cli.score, ["m-x"], "no model 'm-x'"),
+        (run_cli.run, ["none.toml"], "no plan at"),
+        (run_cli.run, ["--nonsense"], "No such option"),
+        (plan_cli.main, ["check", "none.toml"], "no plan at"),
+        (plan_cli.main, ["init"], "has published no table yet"),
+        (coordinator_cli.main, ["serve", "none.toml"], "no coordinator configuration"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_two(runs, capsys, command, argv: list[str], words: str):
+    assert command(argv) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_a_run_needs_a_coordinator(config, plan: Plan, tmp_path: Path, capsys):
+    (tmp_path / "plan.toml").write_text(
+        'purpose = "p"\nlabel_party = "bank"\nfeature_parties = ["platform"]\n'
+        '[parties.bank]\ntable = "a"\ncolumns = ["x"]\n[parties.platform]\ntable = "b"\ncolumns = ["y"]\n'
+    )
+    assert run_cli.run([str(tmp_path / "plan.toml")]) == 1
+    assert "no coordinator runs here" in capsys.readouterr().err
+
+
+def test_cancel_without_a_coordinator_is_remembered(runs: Registry, capsys):
+    assert run_cli.runs(["cancel", RUN]) == 0
+    assert runs.run_state(RUN) == "cancelling" and "is cancelling" in capsys.readouterr().out
+
+
+def test_parties_shows_who_was_seen(runs: Registry, capsys):
+    runs.party_online("bank", {"tables": {"loans": {}}})
+    assert coordinator_cli.main(["parties"]) == 0
+    out = capsys.readouterr().out
+    assert "loans" in out and "never" in out
+
+
+def test_following_ends_when_the_coordinator_is_gone(config, runs: Registry, monkeypatch: pytest.MonkeyPatch):
+    from protocols.errors import SealscoreError
+    from protocols.node.progress import ProgressView
+
+    monkeypatch.setattr(launch, "ABSENT_S", 0.0)
+    monkeypatch.setattr(launch, "POLL_S", 0.01)
+    with ProgressView(RUN, quiet=True) as view, pytest.raises(SealscoreError, match="the coordinator stopped"):
+        launch.follow(config, runs, RUN, view)
+
+
+def test_serving_means_a_living_process(config):
+    ready = config.home / "state" / "ready.json"
+    assert not launch.is_serving(config)
+    ready.write_text(json.dumps({"pid": os.getpid()}))
+    assert launch.is_serving(config)
+    ready.write_text(json.dumps({"pid": 2**22 + 1}))
+    assert not launch.is_serving(config)
+
+
+def test_serve_names_a_busy_port(tmp_path: Path, capsys):
+    import socket
+
+    from coordinator.certs import PartySpec, init_federation
+
+    init_federation(tmp_path / "n", [PartySpec("bank", "bank"), PartySpec("platform", "platform")], 1, [])
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        path = tmp_path / "coordinator.toml"
+        path.write_text(
+            f'[node]\nhome = "n/coordinator"\n[listen]\nfront = "127.0.0.1:{port}"\nhub = "127.0.0.1:{free_port()}"\n'
+            + "".join(f'[parties.{n}]\nrole = "{n}"\nidentity = "{"a" * 64}"\n'
+                      f'supernode_public_key = "n/{n}/flower/supernode.pub"\n' for n in ("bank", "platform"))
+        )
+        assert coordinator_cli.main(["serve", str(path)]) == 2
+    assert f"listen.front = 127.0.0.1:{port} cannot be used" in capsys.readouterr().err

@@ -1,0 +1,93 @@
+"""Plans as files: drafts are valid plans, checks name party, table and column."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coordinator.config import load_config
+from coordinator.plan_file import draft, problems, read_plan, require_sound, scoring_plan
+from protocols.errors import ConfigError, UsageError
+from protocols.plan import Plan
+
+
+def column(name: str, sensitivity: str = "C1") -> dict:
+    return {"name": name, "type": "number", "sensitivity": sensitivity, "missing_rate": 0.02}
+
+
+CATALOGUES = {
+    "bank": {"loans": {"rows": 10, "label": "default", "columns": [column("income"), column("secret", "C3")]}},
+    "platform": {"behaviour": {"rows": 20, "label": None, "columns": [column("paid"), column('odd "name"')]}},
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path):
+    path = tmp_path / "coordinator.toml"
+    path.write_text("".join(
+        f'[parties.{n}]\nrole = "{n}"\nidentity = "{"a" * 64}"\nsupernode_public_key = "x"\n' for n in CATALOGUES
+    ))
+    return load_config(path)
+
+
+def test_a_draft_is_a_sound_plan(config):
+    text = draft(config, CATALOGUES)
+    plan = Plan.from_toml_text(text)
+    assert problems(plan, config, CATALOGUES) == []
+    assert plan.parties["bank"].columns == ("income",) and plan.parties["platform"].columns == ("paid", 'odd "name"')
+    assert "2 % missing" in text and "secret" not in text
+
+
+def test_a_draft_needs_both_catalogues(config):
+    with pytest.raises(ConfigError, match="platform has published no table"):
+        draft(config, {"bank": CATALOGUES["bank"]})
+
+
+@pytest.mark.parametrize(
+    ("party", "change", "words"),
+    [
+        ("platform", {"table": "other"}, "no table other; there are behaviour"),
+        ("platform", {"columns": ["paid", "age"]}, "no column age"),
+        ("bank", {"columns": ["secret"]}, "level C3.*secret"),
+    ],
+)
+def test_problems_are_named(config, plan: Plan, party: str, change: dict, words: str):
+    content = plan.model_dump(mode="json")
+    content["parties"][party] |= change
+    with pytest.raises(ConfigError, match=words):
+        require_sound(Plan.model_validate(content), config, CATALOGUES)
+
+
+def test_all_problems_are_listed(config, plan: Plan):
+    content = plan.model_dump(mode="json")
+    content["model"]["encoding"] = "woe"
+    content["parties"]["bank"]["table"] = "nothing"
+    assert len(problems(Plan.model_validate(content), config, CATALOGUES)) == 2
+
+
+def test_unknown_parties_are_named(config, plan: Plan):
+    content = plan.model_dump(mode="json")
+    content["parties"]["shop"] = content["parties"].pop("platform")
+    content["feature_parties"] = ["shop"]
+    assert "party shop" in problems(Plan.model_validate(content), config, {})[0]
+
+
+def test_labels_must_exist(config, plan: Plan):
+    unlabelled = {**CATALOGUES, "bank": {"loans": {**CATALOGUES["bank"]["loans"], "label": None}}}
+    assert "no label column" in problems(plan, config, unlabelled)[0]
+
+
+def test_scoring_takes_other_tables(plan: Plan):
+    scoring = scoring_plan(plan, "m-" + "0" * 16, {"platform": "today"})
+    assert scoring.kind == "score" and scoring.model_id == "m-" + "0" * 16
+    assert {p: t.table for p, t in scoring.parties.items()} == {"bank": "loans", "platform": "today"}
+    with pytest.raises(UsageError, match="no party shop"):
+        scoring_plan(plan, "m-" + "0" * 16, {"shop": "x"})
+
+
+def test_missing_and_broken_files_are_one_sentence(tmp_path: Path):
+    with pytest.raises(ConfigError, match="no plan at"):
+        read_plan(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        read_plan(tmp_path / "bad.toml")
