@@ -5,15 +5,17 @@ parties answer with what they already did.
 """
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from coordinator.registry import TERMINAL, Registry, model_id_of
-from protocols.errors import RunFailed, SealscoreError
-from protocols.plan import Plan, agreement_bytes
+from protocols.agreement import SignedAgreement
+from protocols.audit import from_hex
+from protocols.crypto.identity import SIGNATURE_BYTES, public_from_hex
+from protocols.errors import MalformedMessage, RunFailed, SealscoreError
+from protocols.plan import Plan
 
 Body = dict[str, Any]
 ME = "coordinator"
@@ -27,6 +29,18 @@ class Exchange(Protocol):
     def __call__(self, method: str, bodies: dict[str, Body], stop: Callable[[], None]) -> dict[str, Body]: ...
 
 
+class Trail(Protocol):
+    """The coordinator's audit log (coordinator/trail.py)."""
+
+    def run(self, run: str, event: str, **facts: Any) -> None: ...
+
+    def agreement(self, agreement: SignedAgreement) -> None: ...
+
+    def held(self, party: str) -> int: ...
+
+    def checkpoint(self, party: str, public: bytes, message: bytes) -> None: ...
+
+
 class Cancelled(SealscoreError):
     """Somebody asked for the end of the run."""
 
@@ -35,10 +49,10 @@ class Conductor:
     """One run. `conduct` leaves the registry in state finished, failed or cancelled."""
 
     def __init__(
-        self, registry: Registry, run: str, identities: dict[str, str], exchange: Exchange,
+        self, registry: Registry, run: str, identities: dict[str, str], exchange: Exchange, trail: Trail,
         clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ):
-        self._registry, self._run, self._exchange = registry, run, exchange
+        self._registry, self._run, self._exchange, self._trail = registry, run, exchange, trail
         self._clock, self._sleep = clock, sleep
         self._plan = Plan.from_canonical(registry.run(run)["plan_json"].encode())
         self._parties = sorted(self._plan.parties)
@@ -48,13 +62,16 @@ class Conductor:
     def conduct(self) -> None:
         """Run the three rounds; RunFailed and any other fault end up in the registry and are raised."""
         try:
+            self._trail.run(self._run, "launched", plan=self._plan.digest(), purpose=self._plan.purpose)
             signed = self._agree()
             self._execute(signed)
             self._publish()
         except Cancelled:
             self._finish_cancel()
+            self._trail.run(self._run, "cancelled")
         except RunFailed as failure:
             self._registry.fail(self._run, failure.party, failure.phase, failure.cause, failure.next_step)
+            self._trail.run(self._run, "failed", party=failure.party, phase=failure.phase, cause=failure.cause)
             raise
         except Exception as fault:
             cause = str(fault) if isinstance(fault, SealscoreError) else f"internal fault ({type(fault).__name__})"
@@ -68,10 +85,23 @@ class Conductor:
         replies = self._ask("agree", dict.fromkeys(self._parties, body))
         signed = {p: {"statement": _text(p, r, "statement"), "signature": _text(p, r, "signature")}
                   for p, r in replies.items()}
-        agreement = agreement_bytes(self._run, self._plan, {p: s["statement"] for p, s in signed.items()})
-        self._registry.set_agreement(self._run, hashlib.sha256(agreement).hexdigest(), signed)
+        agreement = self._checked(signed)
+        self._registry.set_agreement(self._run, agreement.digest().hex(), signed)
+        self._trail.agreement(agreement)
         self._note("agree", "finished")
         return signed
+
+    def _checked(self, signed: Body) -> SignedAgreement:
+        """The agreement, signed by the identities in this coordinator's configuration."""
+        try:
+            texts = {p: s["statement"] for p, s in signed.items()}
+            signatures = {p: from_hex(s["signature"], SIGNATURE_BYTES) for p, s in signed.items()}
+            agreement = SignedAgreement(self._run, self._plan, texts, signatures)
+            agreement.check({p: public_from_hex(key) for p, key in self._identities.items()})
+        except SealscoreError as error:
+            next_step = "compare the identity keys in coordinator.toml with those of the parties"
+            raise RunFailed(ME, "agree", str(error), next_step) from None
+        return agreement
 
     def _execute(self, signed: Body) -> None:
         self._enter("running", "execute")
@@ -107,14 +137,29 @@ class Conductor:
         self._enter("publishing", "publish")
         digests = self._announced_digests()
         body = {"run": self._run, "card": digests if len(digests) == len(self._parties) else None}
-        replies = self._ask("publish", dict.fromkeys(self._parties, body))
+        replies = self._ask("publish", {p: body | {"held": self._trail.held(p)} for p in self._parties})
         card = self._card(replies)
+        for party, reply in replies.items():
+            self._keep_checkpoint(party, reply)
         self._registry.set_result(self._run, card)
         if self._plan.kind == "train":
             self._registry.publish_model(card["model_id"], self._run, card, _half_digests(card["halves"]))
         self._note("publish", "finished")
         if not self._registry.set_state(self._run, "finished"):
             self._stop()
+        self._trail.run(self._run, "finished", halves=_half_digests(card["halves"]))
+
+    def _keep_checkpoint(self, party: str, reply: Body) -> None:
+        """A party's signed checkpoint of its audit log goes into the coordinator's."""
+        message = reply.get("checkpoint")
+        try:
+            if not isinstance(message, str):
+                raise MalformedMessage("the party sent no checkpoint of its audit log")
+            data = from_hex(message, len(message) // 2)
+            self._trail.checkpoint(party, public_from_hex(self._identities[party]), data)
+        except SealscoreError as error:
+            next_step = f"ask {party} for its audit log and the auditor for a verification"
+            raise RunFailed(party, "publish", str(error), next_step) from None
 
     def _announced_digests(self) -> dict[str, str]:
         """The digest of each party's half as far as it came with the end of its part."""
@@ -134,7 +179,6 @@ class Conductor:
             "plan_digest": held["plan_digest"], "agreement": held["agreement_digest"],
             "model_id": self._plan.model_id or model_id_of(self._run),
             "halves": {p: r["half"] for p, r in replies.items() if isinstance(r.get("half"), dict)},
-            "checkpoints": {p: r["checkpoint"] for p, r in replies.items() if isinstance(r.get("checkpoint"), dict)},
             "metrics": next((r["metrics"] for r in replies.values() if isinstance(r.get("metrics"), dict)), {}),
         }
         missing = [p for p in self._parties if p not in card["halves"]]

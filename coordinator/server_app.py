@@ -17,6 +17,7 @@ from coordinator.conductor import Body, Conductor
 from coordinator.config import CoordinatorConfig, load_config
 from coordinator.flower.adapter import supernode_public_key
 from coordinator.registry import Registry
+from coordinator.trail import Trail
 from protocols.errors import RunFailed
 from protocols.node.die_with_parent import die_with_parent
 
@@ -40,7 +41,8 @@ def main(grid: Grid, context: Context) -> None:
     try:
         identities = {name: party.identity for name, party in config.parties.items()}
         exchange = GridExchange(grid, _registered_keys(config))
-        Conductor(registry, str(context.run_config["run"]), identities, exchange).conduct()
+        trail = Trail(config.home, config.node.name)
+        Conductor(registry, str(context.run_config["run"]), identities, exchange, trail).conduct()
     finally:
         registry.close()
 

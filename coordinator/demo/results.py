@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from coordinator.demo.federation import FEATURE, LABEL, Federation, Table, run_module
+from coordinator.demo.federation import FEATURE, LABEL, NODES, Federation, Table, run_module
 from coordinator.demo.report import render_report
 from protocols.crypto.identity import fingerprint
 from protocols.node.evidence import export
@@ -93,7 +93,7 @@ def _openings(facts: dict[str, Any]) -> dict[str, int]:
 
 def write_evidence(federation: Federation, out: Path) -> dict[str, str]:
     """Export every node's evidence to `out`/evidence and the identity keys to `out`/trust.json; fingerprints."""
-    for node in (LABEL, FEATURE):
+    for node in NODES:
         export(federation.home(node), out / "evidence")
     trust = federation.folder / "trust.json"
     (out / "trust.json").write_bytes(trust.read_bytes())

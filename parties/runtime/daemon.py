@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,7 @@ class Daemon:
 
     def _check(self, plan: Plan, identities: dict[str, bytes]) -> None:
         self._party.policy.check(plan, self._party.name)
+        self._check_frequency()
         self._pinned(plan, identities)
         part = plan.parties[self._party.name]
         table = self._party.table(part.table)
@@ -144,6 +146,13 @@ class Daemon:
             half = self._vault.get(plan.model_id)
             if half["status"] != "published":
                 raise SealscoreError(f"model {plan.model_id} was not published")
+
+    def _check_frequency(self) -> None:
+        """Every run tests identifiers and opens hold-out scores: the policy limits how many a day."""
+        since, allowed = time.time() - 86400, self._party.policy.maximum_runs_per_day
+        recent = sum(path.stat().st_mtime > since for path in self._folder().glob("r-*/statement.json"))
+        if recent >= allowed:
+            raise PolicyRefused("maximum_runs_per_day", f"{recent} runs were agreed on in the last 24 hours")
 
     def _pinned(self, plan: Plan, identities: dict[str, bytes]) -> None:
         """The coordinator names identity keys; only those whose fingerprint the own policy pins are believed."""
@@ -221,7 +230,10 @@ class Daemon:
         driver = self._runs.get(run)
         if driver is None or driver.state != "finished":
             return {"ok": False, "refused": f"run {run} has not finished here"}
-        reply: dict[str, Any] = {"ok": True, "checkpoint": self._audit.checkpoint().to_json()}
+        held = body.get("held")
+        if type(held) is not int or held < 0:
+            raise MalformedMessage("expected the number of records that the coordinator holds a checkpoint of")
+        reply: dict[str, Any] = {"ok": True, "checkpoint": self._audit.checkpoint_message(held).hex()}
         model_id = "m-" + run.removeprefix("r-")
         if driver.kind == "train":
             half = self._vault.get(model_id)

@@ -124,7 +124,8 @@ class Trainer:
         if not 1 <= columns <= 65536:
             raise MalformedMessage(f"expected 1 to 65536 columns at the peer, got {columns}")
         if max(columns, self._own) + 2 > MAXIMUM_HINTS:
-            raise DataError(f"expected at most {MAXIMUM_HINTS - 2} whitened columns a side, got {self._own} and {columns}")
+            most = MAXIMUM_HINTS - 2
+            raise DataError(f"expected at most {most} whitened columns a side, got {self._own} and {columns}")
         self._config.check_rows(self._rows, self._own + columns)
         self._peer_keys = PeerKeys.from_bytes(payload[_SETUP.size :])
         self.peer_public = payload[_SETUP.size :]
