@@ -1,0 +1,126 @@
+"""Helpers of the end-to-end tests: small tables, plans, the `sealscore` command, and what the nodes keep.
+
+Everything goes through the commands a person uses; only `run_fact`, `vault_half` and `audit_records` look into the
+nodes' folders, as their owners could.
+"""
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Federation, Table
+from coordinator.demo.population import write_population
+from protocols.node.supervise import environment, script
+
+ROWS = 4000
+COLUMNS = {  # few enough for 50 training rows per coefficient, strong enough to beat the bank alone
+    LABEL: ["overdue_count_24m", "card_utilisation", "inquiries_6m", "debt_to_income"],
+    FEATURE: ["valid_contacts", "night_share", "wealth_balance", "abnormal_logins_90d", "device_changes_year",
+              "neighbour_overdue_share"],
+}
+COMMAND_S = 240.0
+
+
+def small_tables(folder: Path, rows: int = ROWS, seed: int = 7) -> dict[str, Table]:
+    """The synthetic population written to `folder`, as the tables of a `Federation`."""
+    files = write_population(folder, rows, seed)
+    return {LABEL: Table(files.bank_table), FEATURE: Table(files.platform_table)}
+
+
+def plan_text(
+    columns: dict[str, list[str]] | None = None, *, encoding: str = "numeric", steps: int = 6, bins: int = 3,
+    purpose: str = PURPOSE, release: str = "owner", minimum_intersection: int = 1000, seed: str = "1",
+    table: str = "customers", peer_deadline_s: int = 60, run_deadline_s: int = 600,
+) -> str:
+    """A training plan as TOML; small and quick unless told otherwise."""
+    lines = [f'purpose = "{purpose}"', f'label_party = "{LABEL}"', f'feature_parties = ["{FEATURE}"]', ""]
+    for party, names in (columns or COLUMNS).items():
+        lines += [f"[parties.{party}]", f'table = "{table}"', f"columns = {json.dumps(names)}", ""]
+    lines += [
+        "[model]", f'encoding = "{encoding}"', f"bins = {bins}", f"steps = {steps}", f'release = "{release}"', "",
+        "[alignment]", f"minimum_intersection = {minimum_intersection}", "",
+        "[slices]", f'seed = "{seed}"', "",
+        "[limits]", f"peer_deadline_s = {peer_deadline_s}", f"run_deadline_s = {run_deadline_s}", "",
+    ]
+    return "\n".join(lines)
+
+
+def write_plan(path: Path, **settings: Any) -> Path:
+    """`plan_text` in a file."""
+    path.write_text(plan_text(**settings), encoding="utf-8")
+    return path
+
+
+def sealscore(*words: str, federation: Federation | None = None, timeout_s: float = COMMAND_S,
+              cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `sealscore WORDS`, at the coordinator of `federation` if given; never raises for its exit code."""
+    config = ["--config", str(federation.config)] if federation is not None else []
+    command = [script("sealscore"), *words, *config]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, cwd=cwd, env=environment())
+
+
+def run_ids(federation: Federation) -> list[str]:
+    """Ids of all runs, newest first."""
+    return [row["run"] for row in federation.runs()]
+
+
+def launch(federation: Federation, plan: Path, timeout_s: float = COMMAND_S) -> dict[str, Any]:
+    """`sealscore run PLAN --json` to its end: the run's summary with `exit_code` and `stderr`."""
+    done = sealscore("run", str(plan), "--json", federation=federation, timeout_s=timeout_s)
+    summary = json.loads(done.stdout) if done.stdout else {"run": None, "state": "refused", "failure": None}
+    return summary | {"exit_code": done.returncode, "stderr": done.stderr}
+
+
+def start(federation: Federation, plan: Path) -> str:
+    """`sealscore run PLAN --detach --json`: the id of the run that is now under way."""
+    done = sealscore("run", str(plan), "--detach", "--json", federation=federation)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["run"]
+
+
+def show_run(federation: Federation, run: str) -> dict[str, Any]:
+    """`sealscore runs show RUN --json`."""
+    done = sealscore("runs", "show", run, "--json", federation=federation)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def run_folder(federation: Federation, party: str, run: str) -> Path:
+    """Where a party keeps a run."""
+    return federation.home(party) / "state" / "runs" / run
+
+
+def run_fact(federation: Federation, party: str, run: str, name: str) -> bytes | None:
+    """A raw fact of a run at a party (its SQLite file is only read), or None."""
+    path = run_folder(federation, party, run) / "run.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        row = database.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
+    return None if row is None else row[0]
+
+
+def vault_half(federation: Federation, party: str, model_id: str) -> dict[str, Any] | None:
+    """A party's half of a model as its vault holds it, or None."""
+    path = federation.home(party) / "state" / "vault" / f"{model_id}.json"
+    return json.loads(path.read_bytes())["half"] if path.exists() else None
+
+
+def vault_models(federation: Federation, party: str) -> set[str]:
+    """Ids of the models of which a party holds a half."""
+    return {path.stem for path in (federation.home(party) / "state" / "vault").glob("*.json")}
+
+
+def audit_records(federation: Federation, party: str) -> list[dict[str, Any]]:
+    """A party's audit log, oldest first."""
+    path = federation.home(party) / "state" / "audit" / "log.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
