@@ -1,7 +1,6 @@
 """A whole control plane with parties whose daemons are a few lines: everything but the data plane is real."""
 from __future__ import annotations
 
-import json
 import threading
 import time
 from pathlib import Path
@@ -14,6 +13,10 @@ from coordinator.registry import Registry
 from coordinator.supervisor import CoordinatorNode
 from parties.runtime import local_api
 from parties.runtime.supernode import PartyFlower
+from protocols.agreement import sign_statement, statement
+from protocols.node.audit_log import AuditLog
+from protocols.node.evidence import AUDIT_FOLDER
+from protocols.node.identity_files import load_identity
 from protocols.node.supervise import free_port
 from protocols.plan import Plan
 
@@ -45,10 +48,12 @@ def registry(tmp_path: Path):
 
 
 class DummyDaemon:
-    """Answers the three calls; `script` may replace an answer, `on_execute` plays the part of the data plane."""
+    """Answers the three calls; `answers` replaces one, and with `finish` its part ends at once and well."""
 
-    def __init__(self, name: str, socket_path: Path, registry: Registry):
+    def __init__(self, name: str, home: Path, socket_path: Path, registry: Registry):
         self.name, self.registry, self.calls = name, registry, []
+        self.identity = load_identity(home)
+        self.audit = AuditLog(home / AUDIT_FOLDER, name, self.identity)
         self.reset()
         methods = {m: self._handler(m) for m in ("agree", "execute", "publish", "refused")}
         self.server = local_api.serve(socket_path, methods)
@@ -67,8 +72,8 @@ class DummyDaemon:
         return answer
 
     def _agree(self, body: dict) -> dict:
-        statement = json.dumps({"party": self.name, "run": body["run"]}, sort_keys=True)
-        return {"ok": True, "statement": statement, "signature": "00" * 64}
+        text = statement(self.name, body["run"], Plan.from_canonical(body["plan"].encode()), "0" * 64)
+        return {"ok": True, "statement": text, "signature": sign_statement(self.identity, text).hex()}
 
     def _execute(self, body: dict) -> dict:
         if self.finish:
@@ -79,9 +84,10 @@ class DummyDaemon:
         self.registry.record_progress(run, self.name, {"phase": "run", "state": "finished", "bytes_out": 10, **event})
 
     def _publish(self, body: dict) -> dict:
+        self.audit.append("run", {"run": body["run"], "event": "published"})
         half = {"party": self.name, "digest": self.name[0] * 64}
         metrics = {"metrics": {"auc_joint": 0.8}} if self.name == "bank" else {}
-        return {"ok": True, "half": half, "checkpoint": {"size": 3}, **metrics}
+        return {"ok": True, "half": half, "checkpoint": self.audit.checkpoint_message(body["held"]).hex(), **metrics}
 
     def _refused(self, _body: dict) -> dict:
         return {"ok": True}
@@ -95,7 +101,7 @@ class Federation:
         self.config = self._configure()
         self.registry = Registry(self.config.registry_url)
         self.node = CoordinatorNode(self.config)
-        self.daemons = {p: DummyDaemon(p, root / f"{p}-run" / "s", self.registry) for p in self.config.parties}
+        self.daemons = {p: self._daemon(p) for p in self.config.parties}
         self.flowers = {p: self.flower(p) for p in self.config.parties}
         self._stop = threading.Event()
 
@@ -111,6 +117,9 @@ class Federation:
         path = self.root / "coordinator.toml"
         path.write_text(f'[node]\nhome = "nodes/coordinator"\n[listen]\n{ports}{text}')
         return load_config(path)
+
+    def _daemon(self, party: str) -> DummyDaemon:
+        return DummyDaemon(party, self.root / "nodes" / party, self.root / f"{party}-run" / "s", self.registry)
 
     def flower(self, party: str) -> PartyFlower:
         home = self.root / "nodes" / party
@@ -128,6 +137,8 @@ class Federation:
             part.stop()
         for daemon in self.daemons.values():
             daemon.server.stop(0.1)
+            daemon.audit.close()
+            daemon.audit.close()
         self.registry.close()
 
     def submit(self, plan: Plan) -> str:

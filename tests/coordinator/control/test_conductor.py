@@ -7,18 +7,44 @@ import pytest
 
 from coordinator.conductor import CANCEL_GRACE_S, Conductor
 from coordinator.registry import Registry
-from protocols.errors import RunFailed
+from protocols.agreement import sign_statement, statement
+from protocols.crypto.identity import IdentityKey
+from protocols.errors import RunFailed, TrustError
 from protocols.plan import Plan
 
 RUN = "r-00000000000000aa"
-IDENTITIES = {"bank": "a" * 64, "platform": "b" * 64, "stranger": "c" * 64}
+KEYS = {name: IdentityKey.generate() for name in ("bank", "platform", "stranger")}
+IDENTITIES = {name: key.public.hex() for name, key in KEYS.items()}
+
+
+class Trail:
+    """An audit log that keeps names of events."""
+
+    def __init__(self):
+        self.events: list[str] = []
+        self.rewritten: set[str] = set()
+
+    def run(self, run, event, **facts):
+        self.events.append(event)
+
+    def agreement(self, agreement):
+        self.events.append("agreement")
+
+    def held(self, party):
+        return 7
+
+    def checkpoint(self, party, public, message):
+        if party in self.rewritten:
+            raise TrustError("the log was rewritten")
+        self.events.append(f"checkpoint {party}")
 
 
 class Parties:
     """Plays both parties; `replies` replaces an answer, `before` runs at the start of a round."""
 
-    def __init__(self, registry: Registry):
+    def __init__(self, registry: Registry, plan: Plan):
         self.registry, self.asked, self.replies, self.before = registry, [], {}, {}
+        self.plan, self.trail = plan, Trail()
         self.outcomes = {p: {"phase": "run", "state": "finished"} for p in ("bank", "platform")}
 
     def __call__(self, method, bodies, stop):
@@ -30,14 +56,16 @@ class Parties:
                 self.registry.record_progress(RUN, party, event)
         return {p: self.replies.get((method, p)) or getattr(self, method)(p) for p in bodies}
 
-    def agree(self, party):
-        return {"ok": True, "statement": f'{{"party":"{party}"}}', "signature": "00"}
+    def agree(self, party, policy="0" * 64, key=None):
+        text = statement(party, RUN, self.plan, policy)
+        return {"ok": True, "statement": text, "signature": sign_statement(key or KEYS[party], text).hex()}
 
     def execute(self, party):
         return {"ok": True, "state": "started"}
 
     def publish(self, party):
-        return {"ok": True, "half": {"party": party, "digest": party[0] * 64}, "metrics": {"auc": 0.8}}
+        half = {"party": party, "digest": party[0] * 64}
+        return {"ok": True, "half": half, "metrics": {"auc": 0.8}, "checkpoint": "00"}
 
 
 class Clock:
@@ -54,12 +82,12 @@ class Clock:
 @pytest.fixture
 def parties(registry: Registry, plan: Plan) -> Parties:
     registry.create_run(RUN, plan.canonical().decode(), plan.digest())
-    return Parties(registry)
+    return Parties(registry, plan)
 
 
 def conduct(registry: Registry, parties: Parties, clock: Clock | None = None) -> None:
     clock = clock or Clock()
-    Conductor(registry, RUN, IDENTITIES, parties, clock, clock.sleep).conduct()
+    Conductor(registry, RUN, IDENTITIES, parties, parties.trail, clock, clock.sleep).conduct()
 
 
 def test_a_run_publishes_a_card(registry: Registry, parties: Parties, plan: Plan):
@@ -69,6 +97,7 @@ def test_a_run_publishes_a_card(registry: Registry, parties: Parties, plan: Plan
     assert card["halves"]["bank"]["digest"] == "b" * 64 and card["metrics"] == {"auc": 0.8}
     assert card["plan_digest"] == plan.digest() and card["agreement"] == registry.run(RUN)["agreement_digest"]
     assert [m for m, _ in parties.asked] == ["agree", "execute", "publish"]
+    assert parties.trail.events == ["launched", "agreement", "checkpoint bank", "checkpoint platform", "finished"]
 
 
 def test_bodies_hold_ids_plan_and_statements_only(registry: Registry, parties: Parties, plan: Plan):
@@ -77,7 +106,7 @@ def test_bodies_hold_ids_plan_and_statements_only(registry: Registry, parties: P
     pinned = {p: IDENTITIES[p] for p in plan.parties}
     assert agree == {"run": RUN, "plan": plan.canonical().decode(), "identities": pinned}
     assert set(execute) == {"run", "plan", "statements"} and set(execute["statements"]) == {"bank", "platform"}
-    assert publish == {"run": RUN, "card": None}
+    assert publish == {"run": RUN, "card": None, "held": 7}
 
 
 def test_announced_digests_are_shown_to_both(registry: Registry, parties: Parties):
@@ -137,7 +166,7 @@ def test_a_resumed_run_refuses_another_agreement(registry: Registry, parties: Pa
     with pytest.raises(RunFailed):
         conduct(registry, parties)
     registry.reopen(RUN)
-    parties.replies = {("agree", "bank"): {"ok": True, "statement": "another", "signature": "00"}}
+    parties.replies = {("agree", "bank"): parties.agree("bank", policy="1" * 64)}
     with pytest.raises(Exception, match="another agreement"):
         conduct(registry, parties)
     assert registry.run_state(RUN) == "failed"
@@ -148,6 +177,28 @@ def test_an_agreement_without_its_parts_fails(registry: Registry, parties: Parti
     parties.replies[("agree", "bank")] = {**parties.agree("bank"), field: None}
     with pytest.raises(RunFailed, match=f"no {field}"):
         conduct(registry, parties)
+
+
+def test_a_statement_signed_by_somebody_else_ends_the_run(registry: Registry, parties: Parties):
+    parties.replies[("agree", "bank")] = parties.agree("bank", key=KEYS["stranger"])
+    with pytest.raises(RunFailed, match="coordinator in phase agree.*compare the identity keys"):
+        conduct(registry, parties)
+    assert registry.run(RUN)["agreement_digest"] is None and "agreement" not in parties.trail.events
+
+
+@pytest.mark.parametrize("checkpoint", [None, "xyz", 7])
+def test_a_party_without_a_checkpoint_publishes_nothing(registry: Registry, parties: Parties, checkpoint):
+    parties.replies[("publish", "bank")] = {**parties.publish("bank"), "checkpoint": checkpoint}
+    with pytest.raises(RunFailed, match="bank in phase publish"):
+        conduct(registry, parties)
+    assert registry.models() == []
+
+
+def test_a_party_that_rewrote_its_log_publishes_nothing(registry: Registry, parties: Parties):
+    parties.trail.rewritten.add("platform")
+    with pytest.raises(RunFailed, match="platform in phase publish: the log was rewritten"):
+        conduct(registry, parties)
+    assert registry.models() == [] and parties.trail.events[-1] == "failed"
 
 
 def test_no_model_without_both_halves(registry: Registry, parties: Parties):
