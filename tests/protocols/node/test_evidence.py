@@ -430,6 +430,39 @@ def test_checkpoints_must_grow_and_cover_the_log(evidence, rewrite):
     assert "bank/checkpoints.jsonl" in problems(verify(evidence, TRUST))
 
 
+def test_a_checkpoint_must_be_the_root_of_the_log(evidence):
+    path = evidence / "bank" / "checkpoints.jsonl"
+    last = SignedCheckpoint.decode(lines_of(path)[-1]).checkpoint
+    false = SignedCheckpoint.sign(KEYS["bank"], Checkpoint("bank", last.size, bytes(32), AT))
+    write_lines(path, [*lines_of(path)[:-1], false.encode()])
+    resign(evidence / "bank")
+    assert "bank/checkpoints.jsonl: the log does not have the root" in problems(verify(evidence, TRUST))
+
+
+def test_records_are_numbered_without_gaps(evidence):
+    lines = lines_of(evidence / "bank" / "log.jsonl")
+    resign(evidence / "bank", [*lines, Record(len(lines) + 1, AT, "run", {}).encode()])
+    assert "records are missing or out of order" in problems(verify(evidence, TRUST))
+
+
+def sign_manifest(folder: Path, change: Callable[[dict], dict]) -> None:
+    manifest = canonical_json(change(json.loads((folder / "manifest.json").read_bytes())))
+    (folder / "manifest.json").write_bytes(manifest)
+    (folder / "manifest.sig").write_bytes(KEYS[folder.name].sign(MANIFEST_CONTEXT, manifest).hex().encode())
+
+
+@pytest.mark.parametrize("change", [lambda m: m | {"version": 2}, lambda m: m | {"more": 1}, lambda m: {},
+                                    lambda m: [], lambda m: m | {"files": []}])
+def test_a_manifest_of_another_form_is_refused(evidence, change):
+    sign_manifest(evidence / "bank", change)
+    assert "bank/manifest.json: expected" in problems(verify(evidence, TRUST))
+
+
+def test_a_node_cannot_leave_a_file_out_of_its_manifest(evidence):
+    sign_manifest(evidence / "bank", lambda m: m | {"files": {k: v for k, v in m["files"].items() if k != "log.jsonl"}})
+    assert problems(verify(evidence, TRUST)) == "bank/log.jsonl: not listed in the manifest"
+
+
 # Agreements and policies
 
 def replace_agreement(evidence: Path, node: str, content: bytes) -> None:
@@ -451,6 +484,21 @@ def test_another_agreement_at_one_party_is_found(evidence):
                             {party: sign_statement(KEYS[party], text) for party, text in statements.items()})
     replace_agreement(evidence, "platform", other.encode())
     assert f"platform/agreements/{RUN}.json: not the agreement that bank has" in problems(verify(evidence, TRUST))
+
+
+def test_a_run_has_one_agreement(evidence):
+    named = next(r for r in map(Record.decode, lines_of(evidence / "bank" / "log.jsonl")) if r.kind == "agreement")
+    appended(evidence, "bank", "agreement", named.body)
+    assert "names two agreements of one run" in problems(verify(evidence, TRUST))
+
+
+def test_an_agreement_stands_under_its_own_run(evidence):
+    folder = evidence / "bank"
+    content = (folder / "agreements" / f"{RUN}.json").read_bytes()
+    (folder / "agreements" / "r-ffffffffffffffff.json").write_bytes(content)
+    appended(evidence, "bank", "agreement",
+             {"run": "r-ffffffffffffffff", "sha256": hashlib.sha256(content).hexdigest()})
+    assert f"r-ffffffffffffffff.json: holds the agreement of run {RUN}" in problems(verify(evidence, TRUST))
 
 
 def test_an_agreement_signed_by_one_party_for_both_is_found(evidence):
@@ -548,3 +596,8 @@ def test_export_by_command(homes, tmp_path, capsys):
         assert audit_cli.main(["export", str(home), "--out", str(tmp_path / "e"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0])["node"] == "bank"
     assert verify(tmp_path / "e", TRUST).holds
+
+
+def test_there_must_be_evidence(tmp_path, trust_file, capsys):
+    assert audit_cli.main(["verify", str(tmp_path / "nowhere"), "--trust", str(trust_file)]) == 2
+    assert "expected a folder of evidence" in capsys.readouterr().err
