@@ -158,21 +158,22 @@ class Link:
         end = time.monotonic() + timeout_s
         with self._changed:
             while True:
-                self._check_alive()
+                if self._engine.failure:
+                    raise self._engine.failure
                 if self._engine.stopped or self._closing:
                     return None
-                found = attempt()
+                found = attempt()  # what came before the peer fell silent still counts
                 left = end - time.monotonic()
                 if found is not None or left <= 0:
                     return found
+                self._check_silence()
                 self._changed.wait(min(left, 0.5))
 
-    def _check_alive(self) -> None:
+    def _check_silence(self) -> None:
         silent_s = time.monotonic() - self._engine.last_heard
         if silent_s > self.config.deadline_s:
             self._engine.fail(self._silence(silent_s))
-        if self._engine.failure:
-            raise self._engine.failure
+            raise self._silence(silent_s)
 
     def _silence(self, silent_s: float) -> RunFailed:
         """Whose fault the silence is, as far as it can be seen from here."""

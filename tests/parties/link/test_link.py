@@ -149,6 +149,23 @@ def test_a_peer_that_never_comes_ends_the_wait_with_its_name(make_link, memory_s
     assert time.monotonic() - began < 6
 
 
+def test_what_came_before_the_peer_fell_silent_is_still_received(make_link, memory_store) -> None:
+    stores = memory_store(), memory_store()
+    stores[1].put("k", b"last words")
+    bank = make_link("bank", "platform", stores[0], deadline_s=1.5)
+    platform = make_link("platform", "bank", stores[1], deadline_s=1.5)
+    bank.start()
+    platform.start()
+    end = time.monotonic() + 10
+    while not bank.traffic.in_by_kind["k"] and time.monotonic() < end:
+        time.sleep(0.05)
+    platform.close()
+    time.sleep(2)
+    assert take(bank, stores[0], 1) == [b"last words"]
+    with pytest.raises(RunFailed, match="at platform"):
+        bank.receive(10)
+
+
 def test_a_hub_that_is_gone_ends_the_wait_with_the_coordinator(linked, make_link, memory_store, hub) -> None:
     hub.kill()
     link = make_link("bank", "platform", memory_store(), deadline_s=1.5)
