@@ -58,7 +58,7 @@ def error_variance(layout: Layout, energy: Energy, short: bool) -> float:
     """Variance of one entry of the product."""
     variance = ERROR_DEVIATION**2 * energy.squares + _ROUNDING
     if layout.kind == "dot":
-        variance += key_switch_variance() * DEGREE**2 / 3
+        variance += key_switch_variance() * 4**layout.levels / 3
     if layout.kind == "fan":
         variance += (2**layout.levels - 1) * expansion_variance(energy)
     if short:

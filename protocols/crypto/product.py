@@ -234,14 +234,14 @@ def _evaluate_tile(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphe
 
 
 def _evaluate_dot(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext]) -> Iterable[seal.Ciphertext]:
-    """All dot products packed: packing multiplies by N, so the operands are divided by N first."""
+    """All dot products packed: packing multiplies by 2^levels, so the operands are divided by that first.
+
+    Coefficients between the packed ones hold other sums; they are never sent, so nothing clears them.
+    """
     evaluator, plan = so.product_scheme().evaluator, tiles.layout
     for operand in operands:
-        evaluator.multiply_plain_inplace(operand, _inverse_power(DEGREE.bit_length() - 1))
-    packed = _pack(lambda row: _inner(tiles, peer, row, operands), peer, range(plan.rows), plan.levels)
-    for level in range(plan.levels + 1, DEGREE.bit_length()):
-        packed = _sum(packed, _automorphism(packed, (1 << level) + 1, peer))
-    yield packed
+        evaluator.multiply_plain_inplace(operand, _inverse_power(plan.levels))
+    yield _pack(lambda row: _inner(tiles, peer, row, operands), peer, range(plan.rows), plan.levels)
 
 
 def _evaluate_fan(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext]) -> Iterable[seal.Ciphertext]:
@@ -263,27 +263,26 @@ _EVALUATE: dict[str, Callable[..., Iterable[seal.Ciphertext]]] = {
 }
 
 
-def _pack(make: Callable[[int], seal.Ciphertext], peer: PeerKeys, rows: range, level: int) -> seal.Ciphertext | None:
-    """Coefficient 0 of make(row) for all rows, at steps of N / 2^level; None when there is no row."""
-    if not rows:
-        return None
+def _pack(make: Callable[[int], seal.Ciphertext], peer: PeerKeys, rows: range, level: int) -> seal.Ciphertext:
+    """2^level · coefficient 0 of make(row) for all rows, at steps of N / 2^level; len(rows) - 1 key switches."""
     if level == 0:
         return make(rows[0])
-    even, odd = (_pack(make, peer, rows[start::2], level - 1) for start in (0, 1))
-    if odd is None:
-        return _sum(even, _automorphism(even, (1 << level) + 1, peer))
-    odd = _shifted(odd, DEGREE >> level)
+    even = _pack(make, peer, rows[::2], level - 1)
+    if len(rows) == 1:
+        return _sum(even, even)
+    odd = _shifted(_pack(make, peer, rows[1::2], level - 1), DEGREE >> level)
     return _sum(_sum(even, odd), _automorphism(_difference(even, odd), (1 << level) + 1, peer))
 
 
 def _expand(source: seal.Ciphertext, peer: PeerKeys, levels: int, count: int) -> list[seal.Ciphertext]:
-    """Constants 2^levels · coefficient i of the source, i < count."""
+    """Constants 2^levels · coefficient i of the source, i < count; the others are zero. count - 1 key switches."""
     out = [source]
     for level in range(levels):
-        turned = [_automorphism(c, (DEGREE >> level) + 1, peer) for c in out]
-        wanted = max(0, count - len(out))
-        upper = [_difference(t, c) for t, c in zip(turned[:wanted], out, strict=False)]
-        out = [_sum(c, t) for c, t in zip(out, turned, strict=True)]
+        split = min(len(out), count - len(out))
+        turned = [_automorphism(c, (DEGREE >> level) + 1, peer) for c in out[:split]]
+        upper = [_difference(t, c) for t, c in zip(turned, out, strict=False)]
+        alone = [_sum(c, c) for c in out[split:]]  # its other half is zero already
+        out = [_sum(c, t) for c, t in zip(out, turned, strict=False)] + alone
         out += [_shifted(c, DEGREE - (1 << level)) for c in upper]
     return out
 

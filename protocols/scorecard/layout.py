@@ -18,7 +18,7 @@ MOMENTUM_BITS = 4  # beta is a multiple of 1/16
 MOMENTUM = 9  # beta = 9/16
 STEP_CONSTANT_BITS = 5  # the step is a 5-bit integer over a power of two
 POWER_PASSES = 6  # iterations that estimate the largest eigenvalue
-POWER_ROWS = 32768  # rows they run on: the joint order is random, so the first rows are a sample
+POWER_ROWS = 16384  # they run on so many rows, or a quarter of all if that is more
 SCORE_BOUND_BITS = 8  # |z| < 2^8
 RESIDUAL_BOUND_BITS = 1  # root mean square of the residual < 2
 CHOICES = ((36, 12), (36, 10), (34, 10), (32, 10), (32, 8))  # (fractional bits of v, of the slope D), best first
@@ -50,6 +50,11 @@ class Layout:
     def score_shift(self) -> int:
         """Bits truncated from X v to z."""
         return FEATURE_BITS + self.point_bits - SCORE_BITS
+
+
+def power_rows(rows: int) -> int:
+    """Rows of a power iteration, of `rows` in all: the joint order is random, so the first ones are a sample."""
+    return min(rows, max(POWER_ROWS, rows // 4))
 
 
 @dataclass(frozen=True)

@@ -186,18 +186,19 @@ class Trainer:
         return [self._message("backward.reply", reply)]
 
     def _on_backward_reply(self, payload: bytes) -> list[Message]:
-        shape = (self._s["peer_columns"], self._pass_rows())
+        rows = self._pass_rows()
+        shape = (self._s["peer_columns"], rows)
         self._s["g_peer"] = product.finish(self._keys, payload, shape, LAYOUT, ReplyCoding.FULL)
         del self._s["z"], self._s["r"]
         self._s["number"] += 1
         if self._s["number"] <= fixed.POWER_PASSES:
-            return self._end_power_pass()
+            return self._end_power_pass(rows)
         return self._end_step()
 
-    def _end_power_pass(self) -> list[Message]:
-        """v <- X^T D X v / n, at the scale of v."""
+    def _end_power_pass(self, rows: int) -> list[Message]:
+        """v <- X^T D X v / n over the n rows of the pass, at the scale of v."""
         bits = self._layout.point_bits - self._layout.gradient_bits
-        factor = fixed.scale(2.0**bits / self._pass_rows())
+        factor = fixed.scale(2.0**bits / rows)
         last = self._s["number"] == fixed.POWER_PASSES
         for side in ("own", "peer"):
             if last:
@@ -270,7 +271,7 @@ class Trainer:
 
     def _pass_rows(self) -> int:
         """Power iterations run on a sample of the rows, steps on all of them."""
-        return min(self._rows, fixed.POWER_ROWS) if self._s["number"] < fixed.POWER_PASSES else self._rows
+        return fixed.power_rows(self._rows) if self._s["number"] < fixed.POWER_PASSES else self._rows
 
     def _own_tiles(self, *, transposed: bool) -> MatrixTiles:
         """Cached tiles of the own columns for the rows of this pass."""

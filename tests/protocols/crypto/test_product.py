@@ -317,3 +317,14 @@ def test_products_in_threads_do_not_mix(keys, peer):
 
     with ThreadPoolExecutor(4) as pool:
         assert max(pool.map(once, range(8))) < 2**34
+
+
+@pytest.mark.parametrize("shape", [(13, 300), (300, 13), (16, 40), (40, 16), (1, 9), (9, 1)])
+def test_compact_layouts_switch_keys_once_per_further_entry(monkeypatch, keys, peer, shape):
+    """Key switches are most of the cost: one less than dot products packed, or constants expanded."""
+    calls, real = [], product._automorphism
+    monkeypatch.setattr(product, "_automorphism", lambda *a: calls.append(1) or real(*a))
+    tiles = MatrixTiles(np.ones(shape, np.int64), layout="compact", cache_bytes=1 << 24)
+    request = product.ask(keys, RING.random(shape[1]), shape, "compact")
+    product.answer(tiles, peer, None, request, FULL)
+    assert len(calls) == min(shape) - 1
