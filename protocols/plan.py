@@ -25,6 +25,16 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def from_toml_text(cls, text: str, source: str = "settings") -> Self:
+        """Parse and validate TOML; ConfigError names `source` and the setting."""
+        try:
+            return cls.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{source}: not valid TOML ({error})") from None
+        except ValidationError as error:
+            raise ConfigError(f"{source}: {first_problem(error)}") from None
+
 
 class PartyPlan(Strict):
     """What one party brings: a table it has configured, and which of its columns."""
@@ -118,16 +128,6 @@ class Plan(Strict):
     def digest(self) -> str:
         """SHA-256 of the canonical form, hex."""
         return hashlib.sha256(self.canonical()).hexdigest()
-
-    @classmethod
-    def from_toml_text(cls, text: str, source: str = "plan") -> Plan:
-        """Parse and validate; ConfigError names the setting."""
-        try:
-            return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{source}: not valid TOML ({error})") from None
-        except ValidationError as error:
-            raise ConfigError(f"{source}: {first_problem(error)}") from None
 
     @classmethod
     def from_canonical(cls, data: bytes) -> Plan:

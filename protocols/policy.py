@@ -5,13 +5,12 @@ A plan that asks for more is refused before any data is read, with the name of t
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
-from protocols.errors import ConfigError, PolicyRefused
-from protocols.plan import Name, Plan, Strict, canonical_json, first_problem
+from protocols.errors import PolicyRefused
+from protocols.plan import Name, Plan, Strict, canonical_json
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ROWS_PER_COEFFICIENT = 50  # notes: n=1024, d=256 gave every label away; n >= 50 * sum(d) does not
@@ -39,16 +38,6 @@ class Policy(Strict):
     sensitivity_allowed: tuple[Literal["C1", "C2"], ...] = ("C1", "C2")
     maximum_message_bytes: int = Field(512 * 1024 * 1024, ge=1024 * 1024)
     tile_cache_bytes: int = Field(2 * 1024**3, ge=0)
-
-    @classmethod
-    def from_toml_text(cls, text: str, source: str = "policy") -> Policy:
-        """Parse and validate; ConfigError names the setting."""
-        try:
-            return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{source}: not valid TOML ({error})") from None
-        except ValidationError as error:
-            raise ConfigError(f"{source}: {first_problem(error)}") from None
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, hex: which policy was in force."""

@@ -1,15 +1,14 @@
 """A party node's own TOML file: who it is, whom it dials, which tables it has. Units stand in the names."""
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from parties.runtime.tables import TableConfig
 from protocols.errors import ConfigError
-from protocols.plan import Name, Strict, first_problem
+from protocols.plan import Name, Strict
 from protocols.policy import Policy
 
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$")]
@@ -43,7 +42,7 @@ class LoadedParty:
 
     def __init__(self, path: Path, role: str):
         self.home = path.resolve().parent
-        self.config = _validated(path)
+        self.config = PartyConfig.from_toml_text(_read(path), path.name)
         if self.config.node.role != role:
             found = self.config.node.role
             raise ConfigError(f"{path.name}: setting node.role is {found!r}, this command serves {role!r}")
@@ -80,12 +79,3 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path.name}: no such file in {path.parent.name}/; create it or name another") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"{path.name}: cannot be read as UTF-8 text") from None
-
-
-def _validated(path: Path) -> PartyConfig:
-    try:
-        return PartyConfig.model_validate(tomllib.loads(_read(path)))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path.name}: not valid TOML ({error})") from None
-    except ValidationError as error:
-        raise ConfigError(f"{path.name}: {first_problem(error)}") from None

@@ -13,6 +13,7 @@ score ("anchored"). No value is opened between `init` and `coefficients` but the
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ class Coefficients:
     steps: int
 
 
-class Trainer:
+class Trainer(ABC):
     """Common part of both roles. Subclasses add what depends on who holds the labels.
 
     `columns`: own whitened training columns, float (n, d); the bank's first column is ones.
@@ -295,14 +296,18 @@ class Trainer:
 
     # -- what the sides do differently
 
+    @abstractmethod
     def _power_start(self) -> np.ndarray:
-        raise NotImplementedError  # pragma: no cover - abstract
+        """Own block of the vector that the power iteration starts from."""
 
+    @abstractmethod
     def _weight_start(self) -> np.ndarray:
-        raise NotImplementedError  # pragma: no cover - abstract
+        """Own block of the coefficients that the steps start from."""
 
+    @abstractmethod
     def _residual(self) -> list[Message]:
-        raise NotImplementedError  # pragma: no cover - abstract
+        """Both hold shares of z: go on to the residual."""
 
+    @abstractmethod
     def _begin_norms(self) -> list[Message]:
-        raise NotImplementedError  # pragma: no cover - abstract
+        """The power iteration has ended: go on to the step size."""
