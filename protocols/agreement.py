@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from protocols.audit import RUN_ID, from_hex
 from protocols.crypto.identity import SIGNATURE_BYTES, IdentityKey, verify
 from protocols.errors import MalformedMessage, TrustError
@@ -61,10 +59,7 @@ class SignedAgreement:
         body = _object(value["agreement"], "plan", "run", "statements", "version")
         if not isinstance(body["run"], str) or RUN_ID.fullmatch(body["run"]) is None:
             raise MalformedMessage("expected a run as r- and 16 lower-case hex digits")
-        try:
-            plan = Plan.from_canonical(canonical_json(body["plan"]))
-        except ValidationError:
-            raise MalformedMessage("an agreement whose plan does not validate") from None
+        plan = Plan.from_canonical(canonical_json(body["plan"]))
         signatures = {party: from_hex(sig, SIGNATURE_BYTES) for party, sig in _texts(value["signatures"]).items()}
         decoded = cls(body["run"], plan, _texts(body["statements"]), signatures)
         if decoded.encode() != data:

@@ -146,6 +146,12 @@ def test_the_log_belongs_to_one_node_and_one_key(home):
         AuditLog(home, "bank", PLATFORM)
 
 
+def test_a_log_without_checkpoints_belongs_to_its_node_too(home):
+    bank(home).close()
+    with pytest.raises(TrustError, match="found another node's"):
+        AuditLog(home, "platform", PLATFORM)
+
+
 def test_a_second_writer_is_refused_and_the_first_keeps_its_log(home):
     with bank(home) as log:
         with pytest.raises(LogInUse, match="another process"):
@@ -264,6 +270,8 @@ def test_an_agreement_is_kept_once_and_named_by_the_log(home):
         assert log.size == 2
         with pytest.raises(MalformedMessage):
             log.keep_agreement("../escape", b"{}")
+    assert [path.name for path in (home / "agreements").iterdir()] == [f"{RUN}.json"]
+    assert not list(home.glob("escape*"))
 
 
 def test_an_agreement_written_before_a_crash_is_recorded_afterwards(home):
