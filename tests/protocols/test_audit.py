@@ -114,8 +114,8 @@ def test_checkpoints_with_wrong_fields_are_refused(change):
         SignedCheckpoint.from_json(value)
 
 
-@pytest.mark.parametrize("change", [{"proof": "00"}, {"proof": {}}, {"proof": ["00"]}, {"proof": [1]}, {"since": -1}, {"since": None},
-                                    {"more": 1}])
+@pytest.mark.parametrize("change", [{"proof": "00"}, {"proof": {}}, {"proof": ["00"]}, {"proof": [1]}, {"since": -1},
+                                    {"since": None}, {"more": 1}])
 def test_checkpoint_messages_with_wrong_fields_are_refused(change):
     message = CheckpointMessage(SignedCheckpoint.sign(IdentityKey.generate(), CHECKPOINT), 2, (SALT,))
     assert CheckpointMessage.decode(message.encode()) == message
