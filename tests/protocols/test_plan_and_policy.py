@@ -1,0 +1,121 @@
+"""Plans have one canonical form; policies give only what they name."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from protocols.errors import ConfigError, MalformedMessage, PolicyRefused
+from protocols.plan import Plan
+from protocols.policy import Policy
+
+PLAN = """
+purpose = "credit-scoring"
+label_party = "bank"
+feature_parties = ["platform"]
+[parties.bank]
+table = "customers"
+columns = ["age", "income"]
+[parties.platform]
+table = "users"
+columns = ["payments"]
+"""
+POLICY = f"""
+purposes = ["credit-scoring"]
+[peers.platform]
+fingerprint = "{'a' * 64}"
+"""
+
+
+def plan(**model) -> Plan:
+    data = json.loads(Plan.from_toml_text(PLAN).canonical())
+    data["model"] |= model
+    return Plan.model_validate(data)
+
+
+def policy(text: str = POLICY) -> Policy:
+    return Policy.from_toml_text(text, "policy.toml")
+
+
+def test_canonical_bytes_come_back_and_digest_follows_every_setting():
+    first = plan()
+    assert Plan.from_canonical(first.canonical()) == first
+    assert plan(steps=9).digest() != first.digest() == plan().digest()
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda b: b + b" ", lambda b: b.replace(b'":', b'": ', 1), lambda b: b[:-1], lambda b: b"[]", lambda b: b"\xff",
+    lambda b: b.replace(b'"steps":8', b'"steps":8.0') if b'"steps":8' in b else b.replace(b'"bins":5', b'"bins":5.0'),
+    lambda b: b[:-1] + b',"zzz":1}',
+])
+def test_any_other_bytes_are_refused(spoil):
+    with pytest.raises(MalformedMessage):
+        Plan.from_canonical(spoil(plan().canonical()))
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    (("purpose = ", "aim = "), "purpose"), (('"platform"]', '"bank"]'), "different parties"),
+    (("columns = [\"age\", \"income\"]", 'columns = ["age", "age"]'), "twice"),
+    (("[parties.platform]", "[parties.other]"), "exactly bank, platform"),
+    (("purpose = ", "purpose: "), "not valid TOML"),
+])
+def test_a_wrong_plan_names_the_setting(change, told):
+    with pytest.raises(ConfigError, match=told):
+        Plan.from_toml_text(PLAN.replace(*change), "plan.toml")
+
+
+def test_slices_must_sum_to_one():
+    with pytest.raises(ConfigError, match="must be 1"):
+        Plan.from_toml_text(PLAN + "[slices]\ntrain = 0.5\n")
+
+
+def test_the_policy_allows_what_it_names():
+    policy().check(plan(), "bank")
+
+
+@pytest.mark.parametrize(("model", "setting"), [
+    ({"encoding": "numeric"}, "encodings"), ({"encoding": "woe"}, "encodings"), ({"release": "shared"}, "release"),
+    ({"steps": 33}, "maximum_steps"),
+])
+def test_a_plan_that_asks_for_more_is_refused_by_setting(model, setting):
+    with pytest.raises(PolicyRefused) as refusal:
+        policy().check(plan(**model), "bank")
+    assert refusal.value.setting == setting and setting in str(refusal.value)
+
+
+def test_woe_is_refused_with_its_reason():
+    with pytest.raises(PolicyRefused, match="default rate of its bins"):
+        policy().check(plan(encoding="woe"), "bank")
+
+
+@pytest.mark.parametrize(("text", "setting"), [
+    (POLICY.replace("credit-scoring", "marketing"), "purposes"),
+    (POLICY.replace("peers.platform", "peers.other"), "peers"),
+    ("minimum_intersection_rows = 2000\n" + POLICY, "minimum_intersection_rows"),
+    ("minimum_bin_rows = 30\n" + POLICY, "minimum_bin_rows"),
+    ('kinds = ["score"]\n' + POLICY, "kinds"),
+])
+def test_each_rule_of_the_policy_bites(text, setting):
+    with pytest.raises(PolicyRefused) as refusal:
+        policy(text).check(plan(), "bank")
+    assert refusal.value.setting == setting
+
+
+@pytest.mark.parametrize("text", [
+    POLICY + "[extra]\n", POLICY.replace("a" * 64, "A" * 64), "minimum_bin_rows = 5\n" + POLICY,
+    "minimum_intersection_rows = 10\n" + POLICY, 'purposes = ["x"]', 'sensitivity_allowed = ["C3"]\n' + POLICY,
+])
+def test_unknown_or_weaker_settings_are_no_policy(text):
+    with pytest.raises(ConfigError, match=r"policy\.toml"):
+        policy(text)
+
+
+def test_few_rows_per_coefficient_are_refused():
+    policy().check_rows(5000, 100)
+    with pytest.raises(PolicyRefused, match="needs at least 5000 training rows, there are 4999"):
+        policy().check_rows(4999, 100)
+
+
+def test_columns_above_the_allowed_level_are_named():
+    with pytest.raises(PolicyRefused, match="income"):
+        policy('sensitivity_allowed = ["C1"]\n' + POLICY).check_sensitivity({"age": "C1", "income": "C2"})
