@@ -24,6 +24,8 @@ from protocols.node.die_with_parent import die_with_parent
 RECORD = "sealscore"
 CONNECT_DEADLINE_S = 60.0
 ROUND_DEADLINE_S = 180.0
+RESEND_S = 30.0  # a SuperLink or SuperNode that was killed forgets what it was carrying
+RETRY_S = 2.0
 POLL_S = 0.1
 MAX_BODY_BYTES = 4 * 1024 * 1024
 REFUSED = 100  # the party's executor refused the archive
@@ -60,19 +62,25 @@ class GridExchange:
     def __call__(self, method: str, bodies: dict[str, Body], stop: Callable[[], None]) -> dict[str, Body]:
         nodes = self._connected(method, list(bodies), stop)
         replies: dict[str, Body] = {}
-        waiting: dict[str, str] = {}
+        waiting: dict[str, str] = {}  # message id -> party
+        due_at = dict.fromkeys(bodies, 0.0)
         end = self._clock() + ROUND_DEADLINE_S
-        while len(replies) < len(bodies):
+        while True:
             stop()
-            due = [p for p in bodies if p not in replies and p not in waiting.values()]
-            waiting.update(self._push(method, {p: bodies[p] for p in due}, nodes))
+            now = self._clock()
+            due = [p for p in bodies if p not in replies and due_at[p] <= now]
+            waiting |= self._push(method, {p: bodies[p] for p in due}, nodes)
+            due_at |= dict.fromkeys(due, now + RESEND_S)
             for message in self._pull(waiting):
                 party = waiting.pop(message.metadata.reply_to_message_id)
-                self._take(method, party, message, replies)
-            if self._clock() > end:
-                raise _silent(method, next(p for p in bodies if p not in replies), ROUND_DEADLINE_S)
-            time.sleep(0 if len(replies) == len(bodies) else POLL_S)
-        return replies
+                if not self._take(method, party, message, replies):
+                    due_at[party] = min(due_at[party], now + RETRY_S)
+            silent = [p for p in bodies if p not in replies]
+            if not silent:
+                return replies
+            if now > end:
+                raise _silent(method, silent[0], ROUND_DEADLINE_S)
+            time.sleep(POLL_S)
 
     def _connected(self, method: str, parties: list[str], stop: Callable[[], None]) -> dict[str, int]:
         """Node ids by party, once every party's SuperNode is connected."""
@@ -100,16 +108,17 @@ class GridExchange:
     def _pull(self, waiting: dict[str, str]) -> Iterable[Message]:
         return self._grid.pull_messages(list(waiting)) if waiting else []
 
-    def _take(self, method: str, party: str, message: Message, replies: dict[str, Body]) -> None:
-        """Keep a reply; leave the party due again after a transient error; raise on any other."""
+    def _take(self, method: str, party: str, message: Message, replies: dict[str, Body]) -> bool:
+        """Keep a reply; False after an error that may pass; RunFailed after any other."""
         if not message.has_error():
-            replies[party] = _unpack(method, party, message)
+            replies.setdefault(party, _unpack(method, party, message))
         elif message.error.code == REFUSED:
             raise RunFailed(party, method, "the party refused the application archive of this coordinator",
                             "install the same version of sealscore on all nodes")
         elif message.error.code not in TRANSIENT:
             cause = f"the party's client failed (Flower error {message.error.code})"
             raise RunFailed(party, method, cause, f"see the log of {party}'s executor")
+        return party in replies
 
 
 def _silent(method: str, party: str, waited_s: float) -> RunFailed:

@@ -62,7 +62,8 @@ def test_parties_are_known_by_their_key(grid: FakeGrid):
 
 
 @pytest.mark.parametrize("code", sorted(server_app.TRANSIENT))
-def test_transient_errors_are_asked_again(grid: FakeGrid, code: int):
+def test_transient_errors_are_asked_again(grid: FakeGrid, code: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server_app, "RETRY_S", 0.0)
     grid.errors[2] = [code, code]
     assert ask(grid)["platform"]["ok"] and len(grid.pushed) == 4
 
@@ -80,6 +81,13 @@ def test_a_party_that_never_connects_is_named(grid: FakeGrid):
     ticks = iter(range(0, 10_000, 30))
     with pytest.raises(RunFailed, match="platform.*did not answer within 60 s"):
         ask(grid, lambda: float(next(ticks)))
+
+
+def test_a_message_that_was_lost_is_sent_again(grid: FakeGrid):
+    grid.pull_messages = lambda ids: [grid._reply(i, grid.pushed[int(i[1:])]) for i in ids if i != "m1"]
+    ticks = iter(range(0, 10_000, 10))
+    assert ask(grid, lambda: float(next(ticks)))["platform"]["node"] == 2
+    assert [m.metadata.dst_node_id for m in grid.pushed] == [1, 2, 2]
 
 
 def test_a_party_that_never_answers_is_named(grid: FakeGrid):
