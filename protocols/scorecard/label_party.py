@@ -87,8 +87,9 @@ class LabelTrainer(Trainer):
     def _on_norms_open(self, payload: bytes) -> list[Message]:
         if len(payload) != 32:
             raise MalformedMessage(f"expected 32 bytes of norms, got {len(payload)}")
-        opened = RING.to_float(RING.add(self._s.pop("norms"), RING.from_bytes(payload, 2)))
+        opened = RING.to_float(RING.add(self._s["norms"], RING.from_bytes(payload, 2)))
         eigenvalue = 2 * self._own_eigenvalue * self._growth(opened)
+        del self._s["norms"]
         grid = fixed.eigenvalue_grid(eigenvalue)
         opening = Opening("step.size", self._config.peer, 1)
         return [self._message("step.size", struct.pack("<b", grid), opening), *self._begin_training(grid)]
@@ -99,8 +100,8 @@ class LabelTrainer(Trainer):
         # the joint Gram matrix contains the bank's block (growth >= 1/2) and is at most 2 max D (columns are whitened)
         limit = 1.1 * self._slope.max() / self._own_eigenvalue
         if not 0.4 < growth <= max(limit, 1.1):
-            raise ProtocolError(
-                f"the power iteration gave a growth of {growth:.3g}, expected 0.4 to {limit:.3g}; nothing was trained, "
-                "check the columns for values that are constant but for very few rows"
+            raise ProtocolError(  # both numbers say something about private columns, and the sentence travels
+                "the power iteration did not converge to a possible step size; nothing was trained, check the columns "
+                "for values that are constant but for very few rows"
             )
         return growth

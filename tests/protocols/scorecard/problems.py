@@ -1,0 +1,129 @@
+"""Small joint training problems, the two roles on them, and the same algorithm on the joined plaintext in floats."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from protocols.crypto.fixed_point import to_fixed
+from protocols.crypto.keys import KeyPair
+from protocols.scorecard import layout as fixed
+from protocols.scorecard import logistic
+from protocols.scorecard.feature_party import FeatureTrainer
+from protocols.scorecard.label_party import LabelTrainer
+from protocols.scorecard.training import TrainingConfig
+from protocols.scorecard.whitening import Whitening
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Whitened columns of both sides, (n, d) each, labels (n,) and the settings of a training."""
+
+    bank: np.ndarray
+    platform: np.ndarray
+    labels: np.ndarray
+    steps: int
+    l2: float
+    own_model: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        fit = logistic.fit(self.bank, self.labels, self.l2)
+        object.__setattr__(self, "own_model", np.r_[fit.intercept, fit.coefficients])
+
+    @property
+    def bank_columns(self) -> np.ndarray:
+        """With the intercept, as the bank trains."""
+        return np.c_[np.ones(len(self.bank)), self.bank]
+
+    def config(self, peer: str, check_rows=lambda rows, coefficients: None) -> TrainingConfig:
+        return TrainingConfig(peer, self.steps, self.l2, check_rows, 2**28)
+
+    def label_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> LabelTrainer:
+        config = self.config("platform", **settings)
+        return LabelTrainer(self.bank_columns, self.labels, self.own_model, keys, config, peer_public)
+
+    def feature_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> FeatureTrainer:
+        return FeatureTrainer(self.platform, keys, self.config("bank", **settings), peer_public)
+
+
+def problem(rows: int, bank: int, platform: int, *, steps: int = 2, l2: float = 0.001, seed: int = 0) -> Problem:
+    """Correlated columns, about a quarter of the labels 1, signal on both sides."""
+    rng = np.random.default_rng(seed)
+    raw = rng.normal(size=(rows, bank + platform)) + 0.6 * rng.normal(size=(rows, 1))
+    truth = rng.normal(size=bank + platform) / np.sqrt(bank + platform)
+    labels = (rng.random(rows) < logistic.sigmoid(raw @ truth - 1.2)).astype(float)
+    sides = raw[:, :bank], raw[:, bank:]
+    return Problem(*(Whitening.fit(side).transform(side) for side in sides), labels, steps, l2)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The anchored problem in floats: inputs rounded as the layout rounds them, arithmetic exact."""
+
+    columns: np.ndarray
+    slope: np.ndarray
+    offset: np.ndarray
+    start: np.ndarray
+    first: np.ndarray
+    bank_eigenvalue: float
+
+
+def reference(task: Problem) -> Reference:
+    """What both sides compute together, with all of it in one place."""
+    columns = np.hstack([to_fixed(x, fixed.FEATURE_BITS) / 2.0**fixed.FEATURE_BITS
+                         for x in (task.bank_columns, task.platform)])
+    bank = columns[:, :len(task.own_model)]
+    anchor = bank @ task.own_model
+    rate = logistic.sigmoid(anchor)
+    bits = fixed.choose(len(columns), columns.shape[1], task.steps).slope_bits
+    slope = np.maximum(np.rint(rate * (1 - rate) * 2.0**bits), 1) / 2.0**bits
+    values, vectors = np.linalg.eigh((bank * (rate * (1 - rate))[:, None]).T @ bank / len(bank))
+    count = task.platform.shape[1]
+    cosine = np.cos(np.arange(1, count + 1) * 2.399963)
+    return Reference(
+        columns, slope, rate - slope * anchor - task.labels, np.r_[task.own_model, np.zeros(count)],
+        np.r_[vectors[:, -1], cosine / np.linalg.norm(cosine)], float(values[-1]),
+    )
+
+
+def power_estimate(task: Problem, rows: int | None = None) -> float:
+    """Eigenvalue estimate after the six passes, on the first `rows` rows."""
+    at = reference(task)
+    x, slope = at.columns[:rows], at.slope[:rows] / (2 * at.bank_eigenvalue)
+    vector = at.first
+    for _ in range(fixed.POWER_PASSES):
+        before, vector = vector, x.T @ (slope * (x @ vector)) / len(x)
+    return 2 * at.bank_eigenvalue * float(np.linalg.norm(vector) / np.linalg.norm(before))
+
+
+def largest_eigenvalue(task: Problem) -> float:
+    """The true one, of the joint weighted Gram matrix."""
+    at = reference(task)
+    return float(np.linalg.eigvalsh((at.columns * at.slope[:, None]).T @ at.columns / len(at.columns))[-1])
+
+
+def trained_in_floats(task: Problem, grid: int) -> np.ndarray:
+    """(1 + d_bank + d_platform,): the accelerated steps for the announced grid, step constants as in the layout."""
+    at, rows = reference(task), len(task.labels)
+    rate, bits = fixed.learning_rate(grid, task.l2), fixed.choose(rows, len(at.start), task.steps)
+    shift = 2.0 ** (bits.weight_bits - bits.gradient_bits)
+    step, ridge = fixed.scale(rate / rows * shift), None
+    if task.l2:
+        ridge = fixed.scale(rate * task.l2 * 2.0**-fixed.MOMENTUM_BITS)
+    w = old = at.start
+    for _ in range(task.steps):
+        v = w + fixed.MOMENTUM / 16 * (w - old)
+        gradient = at.columns.T @ (at.slope * (at.columns @ v) + at.offset)
+        new = v - step.constant / 2.0**step.shift / shift * gradient
+        if ridge is not None:
+            new[1:] -= (ridge.constant / 2.0**ridge.shift * 2.0**fixed.MOMENTUM_BITS * v)[1:]
+        old, w = w, new
+    return w
+
+
+def anchored_solution(task: Problem) -> np.ndarray:
+    """The minimum that the steps go to: one re-weighted least-squares step around the bank's own score."""
+    at, rows = reference(task), len(task.labels)
+    ridge = task.l2 * np.diag(np.r_[0.0, np.ones(at.columns.shape[1] - 1)])
+    gram = (at.columns * at.slope[:, None]).T @ at.columns / rows
+    return np.linalg.solve(gram + ridge, -at.columns.T @ at.offset / rows)
