@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from protocols.errors import PolicyRefused
+from protocols.errors import MalformedMessage, PolicyRefused
 from protocols.plan import Name, Plan, Strict, canonical_json
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -20,6 +20,7 @@ class PeerPolicy(Strict):
     """A peer this party works with, known by the fingerprint of its identity key, confirmed out of band."""
 
     fingerprint: Fingerprint
+    maximum_rows: int = Field(5_000_000, ge=1, description="people the peer may bring: each one it brings it tests")
 
 
 class Policy(Strict):
@@ -35,6 +36,8 @@ class Policy(Strict):
     minimum_bin_rows: int = Field(20, ge=20)
     maximum_steps: int = Field(32, ge=1, le=64)
     maximum_runs_per_day: int = Field(100, ge=1)
+    maximum_holdout_share: float = Field(0.5, gt=0, lt=1, description="rows whose scores one training may open")
+    minimum_columns: int = Field(4, ge=1, description="columns behind an opened score: one alone would show its bins")
     sensitivity_allowed: tuple[Literal["C1", "C2"], ...] = ("C1", "C2")
     maximum_message_bytes: int = Field(512 * 1024 * 1024, ge=1024 * 1024)
     tile_cache_bytes: int = Field(2 * 1024**3, ge=0)
@@ -68,7 +71,28 @@ class Policy(Strict):
              f"the plan accepts bins of {model.minimum_support} rows, at least {self.minimum_bin_rows} are required"),
             ("maximum_steps", model.steps <= self.maximum_steps,
              f"the plan asks for {model.steps} steps, at most {self.maximum_steps} are allowed"),
+            ("maximum_holdout_share", plan.slices.calibration + plan.slices.test <= self.maximum_holdout_share + 1e-9,
+             f"the plan opens scores of {plan.slices.calibration + plan.slices.test:.0%} of the rows, at most "
+             f"{self.maximum_holdout_share:.0%} are allowed"),
         ]
+
+    def check_columns(self, plan: Plan, party: str) -> None:
+        """Refuse a plan in which opened scores of `party` would rest on too few columns to say little about each."""
+        brought = len(plan.parties[party].columns)
+        if party != plan.label_party and brought < self.minimum_columns:
+            raise PolicyRefused(
+                "minimum_columns",
+                f"the plan takes {brought} columns of {party}, whose opened scores would show their bins; at least "
+                f"{self.minimum_columns} are required",
+            )
+
+    def check_peer_rows(self, peer: str, rows: object) -> None:
+        """Refuse a peer's announced number of rows above its cap; MalformedMessage if it is no number of rows."""
+        if type(rows) is not int or rows < 1:
+            raise MalformedMessage(f"expected a positive number of rows in the statement of {peer}")
+        most = self.peers[peer].maximum_rows
+        if rows > most:
+            raise PolicyRefused(f"peers.{peer}.maximum_rows", f"{peer} announces {rows} rows, at most {most} are allowed")
 
     def check_sensitivity(self, levels: dict[str, str]) -> None:
         """Refuse columns above the allowed level; `levels` maps a column's name to C1, C2 or C3."""

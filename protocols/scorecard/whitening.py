@@ -65,8 +65,8 @@ def check_whitened(whitened: np.ndarray) -> None:
     largest = float(np.abs(whitened).max(initial=0.0))
     if largest >= MAXIMUM_ABSOLUTE - 1:
         raise DataError(
-            f"expected whitened values below {MAXIMUM_ABSOLUTE:.0f}, got {largest:.0f}: a column is constant "
-            "but for very few rows; merge its rare values or leave it out"
+            f"expected whitened values below {MAXIMUM_ABSOLUTE - 1:.0f}, got larger ones: a column is constant but for "
+            "very few rows; merge its rare values or leave it out"
         )
     norms = (whitened**2).mean(axis=0)
     if np.abs(norms - 1).max(initial=0.0) > NORM_TOLERANCE:

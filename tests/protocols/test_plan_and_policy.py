@@ -119,3 +119,33 @@ def test_few_rows_per_coefficient_are_refused():
 def test_columns_above_the_allowed_level_are_named():
     with pytest.raises(PolicyRefused, match="income"):
         policy('sensitivity_allowed = ["C1"]\n' + POLICY).check_sensitivity({"age": "C1", "income": "C2"})
+
+
+def plan_with(section: str, **values) -> Plan:
+    data = json.loads(plan().canonical())
+    data[section] |= values
+    return Plan.model_validate(data)
+
+
+def test_a_plan_may_not_open_the_scores_of_most_rows():
+    wide = plan_with("slices", train=0.1, calibration=0.1, test=0.8)
+    with pytest.raises(PolicyRefused, match="maximum_holdout_share.*90% of the rows"):
+        policy().check(wide, "bank")
+    policy("maximum_holdout_share = 0.9\n" + POLICY).check(wide, "bank")
+
+
+def test_scores_of_a_single_column_are_not_opened():
+    with pytest.raises(PolicyRefused, match="minimum_columns"):
+        policy().check_columns(plan(), "platform")
+    policy().check_columns(plan(), "bank")  # its scores are opened to nobody
+    policy("minimum_columns = 1\n" + POLICY).check_columns(plan(), "platform")
+
+
+@pytest.mark.parametrize(("rows", "error"), [
+    (5_000_001, PolicyRefused), (0, MalformedMessage), (True, MalformedMessage), ("7", MalformedMessage),
+    (None, MalformedMessage), (1e3, MalformedMessage),
+])
+def test_a_peer_brings_a_number_of_rows_up_to_its_cap(rows, error):
+    policy().check_peer_rows("platform", 5_000_000)
+    with pytest.raises(error):
+        policy().check_peer_rows("platform", rows)
