@@ -36,7 +36,7 @@ class Service:
     log_path: Path
     environment: dict[str, str] = field(repr=False)
     ready: Callable[[], bool] | None = None
-    ready_timeout_s: float = 30.0
+    ready_timeout_s: float = 90.0
     backoff_s: float = 1.0  # doubles with each death within `stable_s`, up to `backoff_limit_s`
     backoff_limit_s: float = 15.0
     stable_s: float = 60.0
