@@ -57,7 +57,7 @@ class ModelPlan(Strict):
     bins: int = Field(5, ge=2, le=32, description="quantile bins per numeric column (dummy)")
     minimum_support: int = Field(20, ge=20, description="rows a bin needs; smaller bins are merged")
     activation: Literal["anchored"] = "anchored"
-    steps: int = Field(12, ge=1, le=64, description="accelerated full-batch steps; fixed in advance")
+    steps: int = Field(8, ge=1, le=64, description="accelerated full-batch steps; fixed in advance")
     l2: float = Field(0.001, ge=0, le=1, description="ridge per row on whitened coordinates, intercept excluded")
     release: Literal["owner", "shared"] = "owner"
 
