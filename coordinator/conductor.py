@@ -105,6 +105,7 @@ class Conductor:
 
     def _execute(self, signed: Body) -> None:
         self._enter("running", "execute")
+        self._registry.forget_ends(self._run)
         body = {"run": self._run, "plan": self._plan.canonical().decode(), "statements": signed}
         self._ask("execute", dict.fromkeys(self._parties, body))
         self._wait_for_parties()

@@ -134,8 +134,12 @@ class Registry:
         with self._write() as connection:
             if not _move(connection, run, "submitted", MOVES["submitted"], cleared):
                 raise UsageError(f"run {run} is not a failed run; only failed runs are resumed")
-            gone = progress.c.state.in_(("failed", "cancelled"))
-            connection.execute(delete(progress).where(progress.c.run == run, gone))
+            _forget_ends(connection, run)
+
+    def forget_ends(self, run: str) -> None:
+        """Forget what parties reported as failed: a report of the attempt before may come after `reopen`."""
+        with self._write() as connection:
+            _forget_ends(connection, run)
 
     def attach_flower_run(self, run: str, flower_run_id: int) -> None:
         """Remember the newest Flower run of a run."""
@@ -246,6 +250,11 @@ class Registry:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _forget_ends(connection: Connection, run: str) -> None:
+    gone = progress.c.state.in_(("failed", "cancelled"))
+    connection.execute(delete(progress).where(progress.c.run == run, gone))
 
 
 def _move(connection: Connection, run: str, state: str, allowed: tuple[str, ...], columns: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from protocols.plan import Plan
 
 app = typer.Typer(help="Train one model between a bank and a platform on this machine.", add_completion=False)
 MARK = ".sealscore-demo"
+Tables = tuple[dict[str, Table], dict[str, int], str]  # both parties' tables, the rows of each, where they come from
 SMALL_ROWS = 16_000  # below, fewer bins: every coefficient needs 50 training rows
 
 
@@ -45,8 +47,9 @@ def demo(
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     if (bank_csv is None) != (platform_csv is None):
         raise UsageError("give both --bank-csv and --platform-csv, or neither")
+    given = bank_csv and _given_tables(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
     _clear(out)
-    tables, counts, source = _tables(out, rows, seed, bank_csv, platform_csv, id_column, label, say)
+    tables, counts, source = given or _synthetic_tables(out, rows, seed, say)
     plan = _plan(tables, encoding, steps, bins or (5 if min(counts.values()) >= SMALL_ROWS else 3), seed)
     plan_path = out / "plan.toml"
     plan_path.write_text(plan, encoding="utf-8")
@@ -61,33 +64,34 @@ def demo(
     metrics = results.collect(summary, facts, pooled, counts, time.monotonic() - began)
     fingerprints = results.write_evidence(federation, out)
     results.write_report(out, metrics, summary, facts, pooled, fingerprints, source)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    _write_whole(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     typer.echo(json.dumps(metrics, indent=2) if as_json else _words(metrics, out))
 
 
 def _clear(out: Path) -> None:
     """Use an empty folder or replace a former demo's; never anything else."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if not (out / MARK).is_file():
-            raise UsageError(f"{out} is there and was not made by a demo; choose another folder with --out")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MARK).write_text("made by sealscore demo; replaced by the next one\n", encoding="utf-8")
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            if not (out / MARK).is_file():
+                raise UsageError(f"{out} is there and was not made by a demo; choose another folder with --out")
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).write_text("made by sealscore demo; replaced by the next one\n", encoding="utf-8")
+    except OSError as fault:
+        why = (fault.strerror or type(fault).__name__).lower()
+        raise UsageError(f"{out} cannot be written ({why}); choose another folder with --out") from None
 
 
-def _tables(
-    out: Path, rows: int, seed: int, bank_csv: Path | None, platform_csv: Path | None, id_column: str, label: str,
-    say: Any,
-) -> tuple[dict[str, Table], dict[str, int], str]:
-    """Both parties' tables, the rows of each, and where the data comes from."""
-    if bank_csv is not None:
-        say(f"reading {bank_csv.name} and {platform_csv.name} …")
-        tables = {
-            LABEL: inferred_table("bank", bank_csv, id_column, label),
-            FEATURE: inferred_table("platform", platform_csv, id_column, None),
-        }
-        counts = {LABEL: _lines(bank_csv), FEATURE: _lines(platform_csv)}
-        return tables, counts, f"{bank_csv.name} and {platform_csv.name}"
+def _given_tables(bank_csv: Path, platform_csv: Path, id_column: str, label: str, say: Any) -> Tables:
+    say(f"reading {bank_csv.name} and {platform_csv.name} …")
+    tables = {
+        LABEL: inferred_table("bank", bank_csv, id_column, label),
+        FEATURE: inferred_table("platform", platform_csv, id_column, None),
+    }
+    return tables, {LABEL: _lines(bank_csv), FEATURE: _lines(platform_csv)}, f"{bank_csv.name} and {platform_csv.name}"
+
+
+def _synthetic_tables(out: Path, rows: int, seed: int, say: Any) -> Tables:
     say(f"making a synthetic population (seed {seed}, {rows:,} rows a side); no real person is in it …")
     files = write_population(out / "data", rows, seed)
     tables = {LABEL: Table(files.bank_table), FEATURE: Table(files.platform_table)}
@@ -111,6 +115,12 @@ def _plan(tables: dict[str, Table], encoding: str, steps: int, bins: int, seed: 
     return "\n".join(lines)
 
 
+def _write_whole(path: Path, text: str) -> None:
+    draft = path.with_suffix(".part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
 def _words(metrics: dict[str, Any], out: Path) -> str:
     """The end of the demo in a few lines."""
     m, sent = metrics, sum(p["bytes_bank"] + p["bytes_platform"] for p in metrics["phases"].values())
@@ -131,6 +141,16 @@ def _words(metrics: dict[str, Any], out: Path) -> str:
     ])
 
 
+def _end_on_signal(number: int, _frame: Any) -> None:
+    """Unwind, so that every process the demo started is stopped; a second signal does not interrupt that."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    sys.stderr.write("stopping the nodes …\n")
+    raise SystemExit(128 + number)
+
+
 def main(argv: list[str]) -> int:
     """Entry point of `sealscore demo`."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_on_signal)
     return cli.run(app, argv, "demo")

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coordinator import launch
 from coordinator.certs import PartySpec, init_federation
+from coordinator.options import opened
+from coordinator.plan_file import read_plan
 from protocols.crypto.identity import fingerprint
 from protocols.errors import SealscoreError
+from protocols.node.progress import ProgressView
 from protocols.node.supervise import Service, Supervisor, environment, free_port, script
 
 LABEL, FEATURE = "bank", "platform"
 NODES = ("coordinator", LABEL, FEATURE)
 PURPOSE = "credit-scoring"
-READY_S = 60.0
+READY_S = 240.0  # twice what one process may take: the first start on a busy machine is slow
 
 
 @dataclass(frozen=True)
@@ -115,26 +119,17 @@ class Federation:
             raise SealscoreError(f"{node}: {refusal.removeprefix('error: ')}")
 
     def _parties_seen(self) -> bool:
-        from coordinator.options import opened
-
         with opened(self.config) as (_, registry):
             return set(registry.parties()) >= {LABEL, FEATURE}
 
     def run(self, plan: Path, *, quiet: bool) -> dict[str, Any]:
-        """`sealscore run PLAN`, following it on stderr; the run's summary."""
-        known = {row["run"] for row in self.runs()}
-        command = [script("sealscore"), "run", str(plan), "--config", str(self.config), *(["--json"] if quiet else [])]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE if quiet else None, text=True)
-        run = next((row["run"] for row in self.runs() if row["run"] not in known), None)
-        summary = self._command("runs", "show", run, "--json") if run else {"state": "refused", "failure": None}
-        if done.returncode or summary["state"] != "finished":
-            failure = summary["failure"]
-            sentence = (
-                f"the run ended at {failure['party']} in phase {failure['phase']}: {failure['cause']}; "
-                f"next: {failure['next_step']}" if failure else (done.stderr or "the run did not start").strip()
-            )
-            raise SealscoreError(sentence.removeprefix("error: "))
-        return summary
+        """As `sealscore run PLAN`: follow it on stderr; the run's summary. RunFailed unless it finished."""
+        with opened(self.config) as (settings, registry):
+            run = launch.submit(settings, registry, read_plan(plan))
+            with ProgressView(run, quiet=quiet) as view:
+                row = launch.follow(settings, registry, run, view)
+            launch.raise_unless_finished(row)
+            return launch.summary(registry, row)
 
     def runs(self) -> list[dict[str, Any]]:
         """`sealscore runs list`."""

@@ -22,14 +22,14 @@ from parties.runtime.side import Side
 from parties.runtime.supernode import PartyFlower
 from parties.runtime.tables import catalogue, load_table
 from parties.runtime.vault import Vault
-from protocols.agreement import SignedAgreement, sign_statement, statement
+from protocols.agreement import MAX_STATEMENT_BYTES, SignedAgreement, sign_statement, statement
 from protocols.audit import RUN_ID
 from protocols.crypto.identity import fingerprint, public_from_hex
 from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
 from protocols.node.archive import code_digest
 from protocols.node.audit_log import AuditLog
-from protocols.node.identity_files import load_identity
-from protocols.plan import Plan, canonical_json
+from protocols.node.identity_files import load_identity, sync_folder, write_private
+from protocols.plan import Plan, canonical_json, parse_canonical_json, seats
 
 log = logging.getLogger("sealscore.daemon")
 HELLO_EVERY_S = 30.0
@@ -52,6 +52,9 @@ class Daemon:
         self._runs: dict[str, RunDriver] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
+        self._fault: SealscoreError | None = None
+        self._server: local_api.LocalServer | None = None
+        self._flower: PartyFlower | None = None
         self._catalogue = self._check_tables()
 
     def _check_tables(self) -> dict[str, Any]:
@@ -62,7 +65,7 @@ class Daemon:
             if config.label is not None:
                 self._side().check_table(table)
             self._party.policy.check_sensitivity({c: spec.sensitivity for c, spec in config.columns.items()})
-            found[name] = catalogue(table)
+            found[name] = catalogue(table) | {"rows": _rounded(len(table))}
         return found
 
     # -- life
@@ -71,6 +74,10 @@ class Daemon:
         """Open the local socket, start Flower's processes, say hello, go on with interrupted runs."""
         self._policy_digest = self._audit.keep_policy(canonical_json(self._party.policy.model_dump(mode="json")))
         handlers = {name: getattr(self, name) for name in ("agree", "execute", "publish", "status", "refused")}
+        with self._lock:  # no call is answered before the runs that were under way are known
+            self._open(handlers)
+
+    def _open(self, handlers: dict[str, local_api.Handler]) -> None:
         self._server = local_api.serve(self._party.socket, handlers)
         self._flower = PartyFlower(
             self._party.home, self._party.config.coordinator.front, self._party.name, self._party.socket
@@ -79,38 +86,61 @@ class Daemon:
         threading.Thread(target=self._say_hello, daemon=True).start()
         self._resume_runs()
 
+    def serve_until(self, stop: threading.Event) -> None:
+        """Wait for `stop`; TrustError when the hub and this node do not accept each other's certificates."""
+        while not stop.wait(0.2):
+            if self._fault is not None:
+                raise self._fault
+
     def stop(self) -> None:
-        """Stop serving; runs under way stay resumable."""
+        """Stop serving, also after a start that failed; runs under way go on after the next start."""
         self._stopping.set()
-        self._server.stop()
-        self._flower.stop()
+        for part in (self._server, self._flower):
+            if part is not None:
+                part.stop()
+        drivers = list(self._runs.values())
+        for driver in drivers:
+            driver.halt()
+        for driver in drivers:
+            driver.close()
         self._hub.close()
         self._audit.close()
 
     def _say_hello(self) -> None:
-        said = {"tables": self._catalogue, "role": self._party.config.node.role}
+        said, known = {"tables": self._catalogue, "role": self._party.config.node.role}, False
         while not self._stopping.is_set():
             try:
                 self._hub.hello(said)
-                pause = HELLO_EVERY_S
+                known = True
+                pause = HELLO_EVERY_S if self._all_told() else 1.0
             except HubUnreachable:
                 pause = 1.0
             except SealscoreError as error:
                 log.warning("hello: %s", error)
+                if isinstance(error, TrustError) and not known:
+                    self._fault = error  # a start with a wrong certificate; later it may be the hub's to mend
                 pause = 5.0
             self._stopping.wait(pause)
 
+    def _all_told(self) -> bool:
+        """Tell the coordinator the ends of runs that it could not be told when they ended."""
+        return all([driver.tell() for driver in list(self._runs.values())])
+
     def _resume_runs(self) -> None:
         for path in sorted(self._folder().glob("r-*/agreement.json")):
-            kept = json.loads(path.read_bytes())
-            driver = self._driver(SignedAgreement.decode(canonical_json(kept["agreement"])), kept["identities"])
-            ended = driver.fact("state")
-            if ended is not None:
-                driver.state = ended["state"]
-            else:
-                log.info("going on with run %s", driver.run)
-                driver.start()
-            self._runs[driver.run] = driver
+            try:
+                self._resume_run(path)
+            except Exception:  # one run whose files are damaged must not keep the others and the node down
+                log.exception("run %s cannot be continued", path.parent.name)
+
+    def _resume_run(self, path: Path) -> None:
+        kept = json.loads(path.read_bytes())
+        driver = self._driver(SignedAgreement.decode(canonical_json(kept["agreement"])), kept["identities"])
+        self._runs[driver.run] = driver
+        if driver.state == "running":
+            log.info("going on with run %s", driver.run)
+            driver.start()
+        driver.deliver()
 
     def _folder(self) -> Path:
         return self._party.state / "runs"
@@ -120,8 +150,13 @@ class Daemon:
     def agree(self, body: dict[str, Any]) -> dict[str, Any]:
         """Check a plan against the own policy and sign a statement on it."""
         run, plan = _run(body), _plan(body)
+        with self._lock:  # two calls at once must not sign two statements for one run
+            return self._agree(run, plan, _identities(body))
+
+    def _agree(self, run: str, plan: Plan, identities: dict[str, bytes]) -> dict[str, Any]:
         try:
-            self._check(plan, _identities(body))
+            self._check(plan, identities)
+            self._check_frequency(run)
         except SealscoreError as error:
             self._audit.append("refusal", {"run": run, "what": "plan", "cause": str(error)})
             if isinstance(error, PolicyRefused):
@@ -132,7 +167,6 @@ class Daemon:
 
     def _check(self, plan: Plan, identities: dict[str, bytes]) -> None:
         self._party.policy.check(plan, self._party.name)
-        self._check_frequency()
         self._pinned(plan, identities)
         part = plan.parties[self._party.name]
         table = self._party.table(part.table)
@@ -142,15 +176,27 @@ class Daemon:
             raise SealscoreError(f"{self._party.name}: table {part.table} has no column {wanted}; it has {known}")
         if (plan.label_party == self._party.name) != (self._party.config.node.role == "bank"):
             raise SealscoreError(f"{self._party.name} is a {self._party.config.node.role}: only a bank is label_party")
+        self._party.policy.check_columns(plan, self._party.name)
         if plan.kind == "score":
-            half = self._vault.get(plan.model_id)
-            if half["status"] != "published":
-                raise SealscoreError(f"model {plan.model_id} was not published")
+            self._check_model(plan)
 
-    def _check_frequency(self) -> None:
+    def _check_model(self, plan: Plan) -> None:
+        """A model is used by those who trained it, once it is published: its scores are opened to its label party."""
+        half = self._vault.get(plan.model_id)
+        if half["status"] != "published":
+            raise SealscoreError(f"model {plan.model_id} was not published")
+        if half.get("parties") != seats(plan):
+            raise SealscoreError(f"model {plan.model_id} was trained by other parties than the plan names")
+        table = self._party.table(plan.parties[self._party.name].table)
+        missing = sorted({column["column"] for column in half["encoder"]["columns"]} - set(table.columns))
+        if missing:
+            raise SealscoreError(f"{self._party.name}: the table to score has no column {', '.join(missing)}")
+
+    def _check_frequency(self, run: str) -> None:
         """Every run tests identifiers and opens hold-out scores: the policy limits how many a day."""
         since, allowed = time.time() - 86400, self._party.policy.maximum_runs_per_day
-        recent = sum(path.stat().st_mtime > since for path in self._folder().glob("r-*/statement.json"))
+        others = (path for path in self._folder().glob("r-*/statement.json") if path.parent.name != run)
+        recent = sum(path.stat().st_mtime > since for path in others)
         if recent >= allowed:
             raise PolicyRefused("maximum_runs_per_day", f"{recent} runs were agreed on in the last 24 hours")
 
@@ -175,10 +221,9 @@ class Daemon:
             if json.loads(kept)["plan"] != plan.digest():
                 raise TrustError(f"run {run} was agreed on with another plan; start a new run")
             return kept
-        rows = self._catalogue[plan.parties[self._party.name].table]["rows"]
         text = statement(
             self._party.name, run, plan, self._policy_digest, code=code_digest(),
-            rows=-(-rows // ROWS_ROUNDED_TO) * ROWS_ROUNDED_TO, identity=self._identity.public.hex(),
+            rows=self._catalogue[plan.parties[self._party.name].table]["rows"], identity=self._identity.public.hex(),
         )
         _write_whole(path, text.encode())
         return text
@@ -188,15 +233,18 @@ class Daemon:
         run, plan, signed = _run(body), _plan(body), body.get("statements")
         with self._lock:
             known = self._runs.get(run)
-            if known is not None and known.state in ("running", "finished"):
+            if known is not None and (known.working or known.state == "finished"):
+                known.deliver()
                 return {"ok": True, "state": known.state}
             if known is not None and known.state == "cancelled":
                 return {"ok": False, "refused": f"run {run} was cancelled; start a new one"}
             agreement, identities = self._signed_agreement(run, plan, signed)
+            if known is not None:
+                known.close()
             keys = {name: key.hex() for name, key in identities.items()}
             kept = {"agreement": json.loads(agreement.encode()), "identities": keys}
+            self._audit.keep_agreement(run, agreement.encode())  # first: it refuses a second agreement for one run
             _write_whole(self._folder() / run / "agreement.json", canonical_json(kept))
-            self._audit.keep_agreement(run, agreement.encode())
             self._audit.append("run", {"run": run, "event": "continued" if known else "started"})
             driver = self._driver(agreement, keys)
             self._runs[run] = driver
@@ -204,20 +252,24 @@ class Daemon:
         return {"ok": True, "state": "started"}
 
     def _signed_agreement(self, run: str, plan: Plan, signed: Any) -> tuple[SignedAgreement, dict[str, bytes]]:
-        """All statements, signed by pinned identities, made by the same installed code."""
+        """All statements, signed by pinned identities, made by the same installed code, within the policy of now."""
         if not isinstance(signed, dict) or set(signed) != set(plan.parties):
             raise MalformedMessage("expected a signed statement of each party of the plan")
-        texts = {name: str(entry["statement"]) for name, entry in signed.items()}
-        signatures = {name: _hex(entry["signature"]) for name, entry in signed.items()}
-        told = {name: json.loads(text) for name, text in texts.items()}
+        texts = {name: _text(entry, "statement") for name, entry in signed.items()}
+        signatures = {name: _hex(_text(entry, "signature")) for name, entry in signed.items()}
+        told = {name: _statement_object(text) for name, text in texts.items()}
         identities = {name: public_from_hex(str(entry.get("identity", ""))) for name, entry in told.items()}
-        self._pinned(plan, identities)
+        self._check(plan, identities)
+        for name in set(told) - {self._party.name}:
+            self._party.policy.check_peer_rows(name, told[name].get("rows"))
         agreement = SignedAgreement(run, plan, texts, signatures)
         agreement.check(identities)
         if len({entry.get("code") for entry in told.values()}) != 1:
             raise TrustError("the parties run different code; install the same version of sealscore on all nodes")
         if texts[self._party.name] != self._statement(run, plan):
             raise TrustError("the statement in this party's name is not the one it signed")
+        if agreement.policy(self._party.name) != self._policy_digest:
+            raise TrustError(f"the policy of {self._party.name} changed since it signed; start a new run")
         return agreement, identities
 
     def _driver(self, agreement: SignedAgreement, identities: dict[str, str]) -> RunDriver:
@@ -226,7 +278,10 @@ class Daemon:
 
     def publish(self, body: dict[str, Any]) -> dict[str, Any]:
         """Mark this party's half of a finished run as published, and describe it."""
-        run = _run(body)
+        with self._lock:
+            return self._publish(_run(body), body)
+
+    def _publish(self, run: str, body: dict[str, Any]) -> dict[str, Any]:
         driver = self._runs.get(run)
         if driver is None or driver.state != "finished":
             return {"ok": False, "refused": f"run {run} has not finished here"}
@@ -285,8 +340,30 @@ def _hex(text: Any) -> bytes:
     return bytes.fromhex(text)
 
 
+def _text(entry: Any, name: str) -> str:
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(value, str):
+        raise MalformedMessage(f"expected the {name} of each party as text")
+    return value
+
+
+def _statement_object(text: str) -> dict[str, Any]:
+    value = parse_canonical_json(text.encode(), MAX_STATEMENT_BYTES)
+    if not isinstance(value, dict):
+        raise MalformedMessage("expected each statement as a JSON object")
+    return value
+
+
+def _rounded(rows: int) -> int:
+    """What others are told of the size of a table."""
+    return -(-rows // ROWS_ROUNDED_TO) * ROWS_ROUNDED_TO
+
+
 def _write_whole(path: Path, data: bytes) -> None:
+    """All of it or nothing, durable, mode 0600."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
-    temporary.write_bytes(data)
+    temporary.unlink(missing_ok=True)
+    write_private(temporary, data, durable=True)
     temporary.replace(path)
+    sync_folder(path.parent)

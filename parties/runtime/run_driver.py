@@ -46,8 +46,9 @@ from protocols.state import pack, unpack
 log = logging.getLogger("sealscore.run")
 REPORT_EVERY_S = 0.5
 RECEIVE_S = 1.0
-LINGER_S = 10.0
+STOP_S = 6.0  # what a step under way may take when the node stops or the run is continued anew
 SECRET_FACTS = ("keys", "align.role", "train.role", "train.peer_public", "evaluate.role", "score.role")
+MODEL_FACTS = ("align.rows", "report", "metrics")  # with the secrets, what a cancelled run leaves behind nowhere
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,11 +64,22 @@ class Node:
 
 
 class Stopped(SealscoreError):
-    """The run was ended from outside."""
+    """The coordinator ended the run: cancelled for good, or failed elsewhere and perhaps resumed later."""
+
+    def __init__(self, told: str):
+        super().__init__(f"the run was ended: {told}")
+        self.for_good = not told.startswith("failed")
+
+
+class Halted(SealscoreError):
+    """This node stops; the run goes on when it starts again."""
 
 
 class RunDriver:
-    """One run here. `start()` begins or continues it; `state` is running, finished, failed or cancelled."""
+    """One run here. `start()` begins or continues it; `state` is running, finished, failed or cancelled.
+
+    How the run ended is durable before the coordinator is told, and `tell` is repeated until it was.
+    """
 
     def __init__(self, node: Node, agreement: SignedAgreement, identities: dict[str, bytes], folder: Path):
         self._node, self._agreement, self._plan = node, agreement, agreement.plan
@@ -77,47 +89,77 @@ class RunDriver:
         self._store = RunStore(folder / "run.db")
         self._egress = Egress(self.run, self._plan.kind, self._store, node.audit)
         self._side = node.side()
-        self._cancel: str | None = None
+        self._halt = threading.Event()
+        self._telling = threading.Lock()
+        self._link: Link | None = None
         self._reported = 0.0
-        self.state = "running"
+        self._phase = "link"
+        ended = self.fact("state")
+        self.state = "running" if ended is None else ended["state"]
         self._thread = threading.Thread(target=self._work, name=f"run-{self.run}", daemon=True)
 
     def start(self) -> None:
         """Begin, or continue after a restart or a failure."""
-        self._store.commit({"state": None})
+        self._store.commit({"state": None, "told": None})
+        self.state = "running"
         self._thread.start()
+
+    def deliver(self) -> None:
+        """Hand over what a finished run still owes its peer, which may have been away when it ended here."""
+        if self.state == "finished" and self._store.next_outgoing(0) is not None and not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._deliver, name=f"run-{self.run}", daemon=True)
+            self._thread.start()
 
     @property
     def kind(self) -> str:
         """train or score."""
         return self._plan.kind
 
-    def cancel(self, cause: str) -> None:
-        """End the run at its next step."""
-        self._cancel = cause
+    def halt(self) -> None:
+        """Leave the run as it is, to be continued by another driver."""
+        self._halt.set()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the thread."""
-        self._thread.join(timeout_s)
+    def close(self) -> None:
+        """Halt, wait for the thread and close the store; nothing is reported afterwards."""
+        self.halt()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+        self._close_link()
+        with self._telling:  # nobody is in the middle of a report
+            self._store.close()
 
     # -- the whole
 
     def _work(self) -> None:
-        self._phase = "link"
+        try:
+            self._run()
+        except Halted:
+            log.info("run %s waits for the node's next start", self.run)
+        except Exception:  # the disk refused what had to be written: a restart continues from what is there
+            log.exception("run %s", self.run)
+        finally:
+            self._close_link()
+
+    def _run(self) -> None:
         try:
             self._open_link()
             self._phases()
-            self._end("finished", body=self._closing_facts())
+        except Halted:
+            raise
         except Stopped as stop:
-            self._end("cancelled", cause=str(stop))
+            self._end("cancelled" if stop.for_good else "failed", report="cancelled", cause=str(stop))
         except RunFailed as failure:
             self._end("failed", cause=failure.cause, next_step=failure.next_step, phase=failure.phase)
         except SealscoreError as error:
             self._end("failed", cause=str(error), next_step="mend the cause, then start a new run")
         except Exception as fault:  # a fault of ours: the coordinator is told its class, the log keeps the rest
+            self._check_halted()  # what the node's stop closed under this thread is no fault
             log.exception("run %s", self.run)
             cause = f"internal fault ({type(fault).__name__})"
             self._end("failed", cause=cause, next_step=f"see the log of {self._node.party.name}")
+        else:
+            self._end("finished", phase="run")
+            self._await_delivery()
 
     def _phases(self) -> None:
         if self._plan.kind == "train":
@@ -137,39 +179,64 @@ class RunDriver:
             peer_public_key=self._peer_public, run=self.run, agreement=self._agreement.digest(),
             deadline_s=limits.peer_deadline_s, max_message_bytes=party.policy.maximum_message_bytes,
         )
-        self._link = Link(config, self._store, self._refused, self._node.on_frame)
-        self._link.start()
+        link = Link(config, self._store, self._refused, self._node.on_frame)
+        link.start()
+        self._link = link
 
     def _refused(self, kind: str) -> None:
         self._node.audit.append("refusal", {"run": self.run, "what": kind, "from": self._peer})
 
-    def _end(self, state: str, body: dict[str, Any] | None = None, phase: str | None = None, **why: str) -> None:
-        """Leave the run in a state that says all, here and at the coordinator."""
-        if phase is not None:
-            self._phase = phase
-        if state == "finished":
-            self._report("finished", phase="run", body=body, wait=True)
-        else:
+    def _end(self, state: str, phase: str | None = None, report: str | None = None, **why: str) -> None:
+        """Leave the run in a state that says all: here, durably, then at the coordinator."""
+        self._phase = phase or self._phase
+        if state != "finished":
             self._node.vault.discard(self._model_id())
-            self._report(state, wait=True, **why)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})
-        self._store.put("state", json.dumps({"state": state, "phase": self._phase, **why}).encode())
+        ended = {"state": state, "report": report or state, "phase": self._phase, **why}
+        self._store.put("state", json.dumps(ended).encode())
+        if state == "cancelled":
+            self._close_link()
+        if state != "failed":  # a failed run may be resumed, with the same keys and the same bytes
+            self._store.erase(SECRET_FACTS + (MODEL_FACTS if state == "cancelled" else ()), outbox=state == "cancelled")
         self.state = state
-        if hasattr(self, "_link"):
-            threading.Thread(target=self._linger, daemon=True).start()
+        self.tell()
 
-    def _linger(self) -> None:
-        """The peer may still wait for an acknowledgement; then everything secret of the run goes."""
+    def tell(self) -> bool:
+        """Report the end to the coordinator unless it knows; False when it cannot be reached now."""
+        with self._telling:
+            if self._halt.is_set() or self.state == "running" or self._store.get("told") is not None:
+                return True
+            ended = self.fact("state")
+            self._phase = ended["phase"]
+            body = self._closing_facts() if self.state == "finished" else None
+            why = {name: ended[name] for name in ("cause", "next_step") if name in ended}
+            told = self._report(ended["report"], body=body, wait=True, **why)
+            if told:
+                self._store.put("told", b"1")
+            return told
+
+    def _deliver(self) -> None:
         try:
-            if self.state == "finished":
-                self._link.drain(LINGER_S)
-                time.sleep(1.0)
+            self._open_link()
+            self._await_delivery()
         except SealscoreError as error:
             log.info("run %s: %s", self.run, error)
         finally:
+            self._close_link()
+
+    def _await_delivery(self) -> None:
+        """The peer may still wait for the last messages, or be away: stay until it has them or its deadline."""
+        end = time.monotonic() + self._plan.limits.peer_deadline_s
+        try:
+            while not self._halt.is_set() and time.monotonic() < end and not self._link.cancelled:
+                if self._link.drain(RECEIVE_S):
+                    return
+        except SealscoreError as error:
+            log.info("run %s: %s", self.run, error)
+
+    def _close_link(self) -> None:
+        if self._link is not None:
             self._link.close()
-            if self.state == "finished":
-                self._store.commit(dict.fromkeys(SECRET_FACTS))
 
     # -- phases
 
@@ -294,7 +361,7 @@ class RunDriver:
 
     def _receive(self, phase: str) -> Any:
         while True:
-            self._check_cancelled()
+            self._check_stopped()
             inbound = self._link.receive(RECEIVE_S)
             if inbound is None:
                 continue
@@ -302,17 +369,21 @@ class RunDriver:
                 raise MalformedMessage(f"{self._peer} sent {inbound.kind} while phase {phase} was due here")
             return inbound
 
-    def _check_cancelled(self) -> None:
-        cause = self._cancel or self._link.cancelled
-        if cause:
-            raise Stopped(f"the run was ended: {cause}")
+    def _check_stopped(self) -> None:
+        self._check_halted()
+        if self._link.cancelled:
+            raise Stopped(self._link.cancelled)
+
+    def _check_halted(self) -> None:
+        if self._halt.is_set():
+            raise Halted("the node stops")
 
     # -- telling
 
     def _timed(self, phase: str, work: Callable[[], Any]) -> Any:
         """Run one phase and keep its seconds and bytes; a phase that ended before costs nothing again."""
         self._phase = self._link.phase = phase
-        self._check_cancelled()
+        self._check_stopped()
         spent = json.loads(self._store.get(f"spent.{phase}") or b'{"seconds": 0, "bytes": 0, "done": false}')
         self._report("started" if not spent["seconds"] else "running")
         began, before = time.monotonic(), self._link.bytes_out
@@ -334,28 +405,32 @@ class RunDriver:
 
     def _report(
         self, state: str, *, phase: str | None = None, role: Role | None = None, wait: bool = False, **values: Any
-    ) -> None:
-        """Tell the coordinator, at most twice a second while running. An unreachable hub does not stop the run."""
+    ) -> bool:
+        """Tell the coordinator, at most twice a second while running; whether it took the report.
+
+        An unreachable hub does not stop the run; with `wait` it is given some seconds to come back.
+        """
         now = time.monotonic()
         if state == "running" and now - self._reported < REPORT_EVERY_S:
-            return
+            return True
         self._reported = now
         if hasattr(role, "progress"):
             step, steps = role.progress
             values |= {"step": step, "steps": steps, "fraction": step / steps}
-        if hasattr(self, "_link"):
+        if self._link is not None:
             values = {"bytes_out": self._link.bytes_out, "bytes_in": self._link.bytes_in} | values
-        for attempt in range(20 if wait else 1):
+        for attempt in range(6 if wait else 1):
             try:
                 self._node.hub.report(self.run, phase or self._phase, state, **values)
-                return
+                return True
             except HubUnreachable as error:
                 log.info("report of run %s: %s", self.run, error)
-                if wait:
-                    time.sleep(min(0.2 * 2**attempt, 2.0))
-            except SealscoreError as error:
+                if not wait or self._halt.wait(min(0.2 * 2**attempt, 2.0)):
+                    return False
+            except SealscoreError as error:  # it will be refused again
                 log.warning("report of run %s: %s", self.run, error)
-                return
+                return True
+        return False
 
     def _closing_facts(self) -> dict[str, Any]:
         model = self._model_id()

@@ -70,6 +70,14 @@ class RunStore:
                 raise
             self._db.execute("COMMIT")
 
+    def erase(self, names: Iterable[str], *, outbox: bool) -> None:
+        """Overwrite facts, and with `outbox` all that was to be sent, in the file and in its journal."""
+        with self._lock:
+            self.commit(dict.fromkeys(names))
+            if outbox:
+                self.trim(self.last_sequence())
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+
     def _write(self, facts: dict, outgoing: Iterable, handled: tuple[int, bytes] | None) -> None:
         for name, value in facts.items():
             if value is None:

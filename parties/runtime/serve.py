@@ -33,7 +33,7 @@ def serve(path: Path, role: str, side: Callable[[], Side]) -> None:
         ready = {"ready": True, "party": party.name, "pid": os.getpid()}
         (party.state / "ready.json").write_text(json.dumps(ready), encoding="utf-8")
         typer.echo(json.dumps(ready))
-        stop.wait()
+        daemon.serve_until(stop)
     finally:
         (party.state / "ready.json").unlink(missing_ok=True)
         daemon.stop()
@@ -42,13 +42,15 @@ def serve(path: Path, role: str, side: Callable[[], Side]) -> None:
 def describe_table(path: Path, id_column: str, label: str | None, as_json: bool) -> str:
     """The table section that fits a CSV file, as TOML or JSON; types are inferred, the rest is for a person to set."""
     config = infer_config(path, id_column, label)
-    section = config.model_dump(mode="json", exclude_none=True) | {"path": str(path.resolve())}
+    section = config.model_dump(mode="json", exclude_none=True) | {"path": str(path)}
     if as_json:
+        section["path"] = str(path.resolve())
         return json.dumps(section) + "\n"
     columns = section.pop("columns")
     head = [f"{name} = {json.dumps(value)}" for name, value in section.items()]
     rows = [f"{json.dumps(name)} = {_inline(spec)}" for name, spec in columns.items()]
-    return "\n".join(["[tables.customers]", *head, "", "[tables.customers.columns]", *rows, ""])
+    note = "# a relative path starts at this file; review the types, add `missing` and `special` codes"
+    return "\n".join(["[tables.customers]", note, *head, "", "[tables.customers.columns]", *rows, ""])
 
 
 def _inline(spec: dict[str, Any]) -> str:
