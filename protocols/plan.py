@@ -141,6 +141,11 @@ class Plan(Strict):
         return plan
 
 
+def seats(plan: Plan) -> dict[str, str]:
+    """Who has which part in a plan: name -> label or feature. A model belongs to exactly these."""
+    return {name: "label" if name == plan.label_party else "feature" for name in sorted(plan.parties)}
+
+
 def canonical_json(value: Any) -> bytes:
     """The one JSON form that is signed: sorted keys, no spaces, UTF-8, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -135,9 +135,12 @@ class Daemon:
 
     def _resume_run(self, path: Path) -> None:
         kept = json.loads(path.read_bytes())
-        driver = self._driver(SignedAgreement.decode(canonical_json(kept["agreement"])), kept["identities"])
+        agreement = SignedAgreement.decode(canonical_json(kept["agreement"]))
+        driver = self._driver(agreement, kept["identities"])
         self._runs[driver.run] = driver
-        if driver.state == "running":
+        if driver.state == "running" and agreement.policy(self._party.name) != self._policy_digest:
+            driver.refuse(f"the policy of {self._party.name} was changed during the run", "start a new run")
+        elif driver.state == "running":
             log.info("going on with run %s", driver.run)
             driver.start()
         driver.deliver()

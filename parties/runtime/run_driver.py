@@ -8,13 +8,13 @@ never wait without a deadline: the link ends the run when the peer is silent for
 """
 from __future__ import annotations
 
-import csv
+import functools
 import json
 import logging
-import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ import numpy as np
 
 from parties.runtime.config import LoadedParty
 from parties.runtime.egress import Egress, Handled
+from parties.runtime.files import digest, write_csv
 from parties.runtime.hub_client import HubClient, HubUnreachable
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.preparation import Prepared, prepare
@@ -36,8 +37,9 @@ from protocols.agreement import SignedAgreement
 from protocols.audit import SALT_BYTES, row_commitment
 from protocols.checkpoints import CheckpointExchange
 from protocols.crypto.keys import KeyPair
-from protocols.errors import MalformedMessage, RunFailed, SealscoreError
+from protocols.errors import DataError, MalformedMessage, RunFailed, SealscoreError
 from protocols.node.audit_log import AuditLog
+from protocols.plan import seats
 from protocols.psi.parameters import AlignmentParams
 from protocols.role import Message, Role
 from protocols.scorecard.training import Coefficients, TrainingConfig
@@ -45,10 +47,11 @@ from protocols.state import pack, unpack
 
 log = logging.getLogger("sealscore.run")
 REPORT_EVERY_S = 0.5
+REFUSALS_EACH = 32  # of a kind and run are recorded one by one
 RECEIVE_S = 1.0
 STOP_S = 6.0  # what a step under way may take when the node stops or the run is continued anew
 SECRET_FACTS = ("keys", "align.role", "train.role", "train.peer_public", "evaluate.role", "score.role")
-MODEL_FACTS = ("align.rows", "report", "metrics")  # with the secrets, what a cancelled run leaves behind nowhere
+MODEL_FACTS = ("align.rows", "align.salt", "table", "report", "metrics")  # gone too when a run is cancelled
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,13 +99,29 @@ class RunDriver:
         self._phase = "link"
         ended = self.fact("state")
         self.state = "running" if ended is None else ended["state"]
+        self._erase()  # a crash between the end and the erasure must not leave keys behind
+        self._refusals: Counter[str] = Counter()
         self._thread = threading.Thread(target=self._work, name=f"run-{self.run}", daemon=True)
 
     def start(self) -> None:
-        """Begin, or continue after a restart or a failure."""
-        self._store.commit({"state": None, "told": None})
+        """Begin, or continue after a restart or a failure; after a failure the run's deadline begins anew."""
+        began = self._store.get("began") if self._store.get("state") is None else None
+        began = began or repr(time.time()).encode()
+        self._end_at = float(began) + self._plan.limits.run_deadline_s
+        self._store.commit({"state": None, "told": None, "began": began})
         self.state = "running"
         self._thread.start()
+
+    def refuse(self, cause: str, next_step: str) -> None:
+        """End a run that was under way and may not go on; the coordinator is told."""
+        ending = functools.partial(self._end, "failed", cause=cause, next_step=next_step)
+        self._thread = threading.Thread(target=ending, name=f"run-{self.run}", daemon=True)
+        self._thread.start()
+
+    @property
+    def working(self) -> bool:
+        """Whether a thread of this driver is on the run; a run in state running without one needs a new driver."""
+        return self.state == "running" and self._thread.is_alive()
 
     def deliver(self) -> None:
         """Hand over what a finished run still owes its peer, which may have been away when it ended here."""
@@ -137,6 +156,9 @@ class RunDriver:
             log.info("run %s waits for the node's next start", self.run)
         except Exception:  # the disk refused what had to be written: a restart continues from what is there
             log.exception("run %s", self.run)
+            if not self._halt.is_set():
+                self._report("failed", cause="this node could not write down how its part of the run ended",
+                             next_step=f"see the log of {self._node.party.name}, restart its node, resume the run")
         finally:
             self._close_link()
 
@@ -184,7 +206,12 @@ class RunDriver:
         self._link = link
 
     def _refused(self, kind: str) -> None:
-        self._node.audit.append("refusal", {"run": self.run, "what": kind, "from": self._peer})
+        """Record it; of very many only those whose number is a power of two, so that nobody can fill the log."""
+        self._refusals[kind] += 1
+        number = self._refusals[kind]
+        if number <= REFUSALS_EACH or number & (number - 1) == 0:
+            told = {"run": self.run, "what": kind, "from": self._peer, "number": number}
+            self._node.audit.append("refusal", told)
 
     def _end(self, state: str, phase: str | None = None, report: str | None = None, **why: str) -> None:
         """Leave the run in a state that says all: here, durably, then at the coordinator."""
@@ -196,10 +223,16 @@ class RunDriver:
         self._store.put("state", json.dumps(ended).encode())
         if state == "cancelled":
             self._close_link()
-        if state != "failed":  # a failed run may be resumed, with the same keys and the same bytes
-            self._store.erase(SECRET_FACTS + (MODEL_FACTS if state == "cancelled" else ()), outbox=state == "cancelled")
         self.state = state
+        self._erase()
         self.tell()
+
+    def _erase(self) -> None:
+        """Nothing secret outlives the run, but that a failed one may be resumed, with the same keys and bytes."""
+        if self.state == "finished":
+            self._store.erase(SECRET_FACTS, outbox=False)
+        elif self.state == "cancelled":
+            self._store.erase(SECRET_FACTS + MODEL_FACTS, outbox=True)
 
     def tell(self) -> bool:
         """Report the end to the coordinator unless it knows; False when it cannot be reached now."""
@@ -267,8 +300,19 @@ class RunDriver:
         """The plan's table, read anew for every run."""
         if not hasattr(self, "_loaded"):
             party, name = self._node.party, self._plan.parties[self._node.party.name].table
-            self._loaded = load_table(party.table(name), party.home)
+            config = party.table(name)
+            self._check_unchanged(party.home / config.path)
+            self._loaded = load_table(config, party.home)
         return self._loaded
+
+    def _check_unchanged(self, path: Path) -> None:
+        """Aligned rows are numbers of rows: with another table behind them a resumed run would mix people up."""
+        now, before = digest(path), self._store.get("table")
+        if now is None:
+            return  # loading it says so
+        if before not in (None, now):
+            raise DataError(f"{path.name}: the table was changed since this run began; start a new run")
+        self._store.put("table", now)
 
     def _prepare(self, rows: np.ndarray) -> Prepared:
         return prepare(self._table(), rows, self._node.party.name, self._plan)
@@ -298,7 +342,7 @@ class RunDriver:
             raise RunFailed(self._node.party.name, "evaluate", cause, "take other columns or another encoding")
         half = {
             "version": 1, "model_id": self._model_id(), "run": self.run, "party": self._node.party.name,
-            "agreement": self._agreement.digest().hex(), "status": "pending",
+            "agreement": self._agreement.digest().hex(), "status": "pending", "parties": seats(self._plan),
             "table": self._plan.parties[self._node.party.name].table,
             **self._side.half(prepared, own, role),
         }
@@ -317,7 +361,7 @@ class RunDriver:
         columns = self._side.scored(role, self._table(), rows, half)
         if columns is not None:
             target = self._node.party.state / "scores" / f"{self.run}.csv"
-            _write_csv(target, columns)
+            write_csv(target, columns)
             log.info("run %s: scores of %d rows in %s", self.run, len(rows), target)
 
     def _exchange_checkpoints(self) -> None:
@@ -373,6 +417,10 @@ class RunDriver:
         self._check_halted()
         if self._link.cancelled:
             raise Stopped(self._link.cancelled)
+        if time.time() > self._end_at:  # a peer that says it is alive and never answers is caught here
+            cause = f"no end within limits.run_deadline_s = {self._plan.limits.run_deadline_s} s"
+            next_step = f"see what {self._peer} waits for, then resume the run, or plan with a longer deadline"
+            raise RunFailed(self._node.party.name, self._phase, cause, next_step)
 
     def _check_halted(self) -> None:
         if self._halt.is_set():
@@ -450,14 +498,3 @@ class RunDriver:
     def openings(self) -> dict[str, int]:
         """Numbers this party opened towards its peer, by kind."""
         return self._egress.openings()
-
-
-def _write_csv(path: Path, columns: dict[str, list]) -> None:
-    """Write a small CSV whole or not at all, mode 0600."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-    os.replace(temporary, path)

@@ -10,7 +10,7 @@ from typing import Any
 
 from protocols.crypto.identity import IdentityKey, verify
 from protocols.errors import TrustError, UsageError
-from protocols.node.identity_files import write_private
+from protocols.node.identity_files import sync_folder, write_private
 from protocols.plan import canonical_json
 
 CONTEXT = b"sealscore model half v1"
@@ -31,8 +31,9 @@ class Vault:
         target = self._path(model_id)
         temporary = target.with_suffix(".part")
         temporary.unlink(missing_ok=True)
-        write_private(temporary, canonical_json(entry))
+        write_private(temporary, canonical_json(entry), durable=True)
         os.replace(temporary, target)
+        sync_folder(self._folder)
         return hashlib.sha256(body).hexdigest()
 
     def get(self, model_id: str) -> dict[str, Any]:

@@ -19,10 +19,22 @@ PUBLIC_FILE = Path("identity") / "identity.pub"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Create `path` with mode 0600 and write `data`; FileExistsError if it is there."""
+def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Create `path` with mode 0600 and write `data`, if `durable` through to the disk; FileExistsError if it exists."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_private(path: Path) -> bytes:
