@@ -92,7 +92,8 @@ class Policy(Strict):
             raise MalformedMessage(f"expected a positive number of rows in the statement of {peer}")
         most = self.peers[peer].maximum_rows
         if rows > most:
-            raise PolicyRefused(f"peers.{peer}.maximum_rows", f"{peer} announces {rows} rows, at most {most} are allowed")
+            sentence = f"{peer} announces {rows} rows, at most {most} are allowed"
+            raise PolicyRefused(f"peers.{peer}.maximum_rows", sentence)
 
     def check_sensitivity(self, levels: dict[str, str]) -> None:
         """Refuse columns above the allowed level; `levels` maps a column's name to C1, C2 or C3."""

@@ -21,7 +21,8 @@ POWER_PASSES = 6  # iterations that estimate the largest eigenvalue
 POWER_ROWS = 16384  # they run on so many rows, or a quarter of all if that is more
 SCORE_BOUND_BITS = 8  # |z| < 2^8
 RESIDUAL_BOUND_BITS = 1  # root mean square of the residual < 2
-CHOICES = ((36, 12), (36, 10), (34, 10), (32, 10), (32, 8), (30, 8))  # (fractional bits of v, of the slope D), best first
+# (fractional bits of v, of the slope D), best first
+CHOICES = ((36, 12), (36, 10), (34, 10), (32, 10), (32, 8), (30, 8))
 
 
 @dataclass(frozen=True)

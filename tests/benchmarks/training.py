@@ -76,7 +76,8 @@ def against_secretflow(result: dict[str, Any]) -> dict[str, Any] | None:
     Its `fit_s` has neither process start nor data loading; ours are the phases encode and train, keys included.
     """
     folder = peers_folder()
-    lines = (folder / "results.jsonl").read_text().splitlines() if folder and (folder / "results.jsonl").exists() else []
+    results = folder / "results.jsonl" if folder else None
+    lines = results.read_text().splitlines() if results and results.exists() else []
     rows = [json.loads(line) for line in lines]
     fits = [row for row in rows if row.get("peer") == "secretflow-ss-cheetah" and row["rows_used"] == 30_000]
     if not fits or result["data"] != peers_columns(folder).source:
