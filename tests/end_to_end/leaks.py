@@ -1,0 +1,112 @@
+"""Looks for raw data in what leaves a party: rows, ids, hashes of ids, points of ids, labels, scores.
+
+A needle is a byte string that must not appear. Needles are at least `MINIMUM` bytes long: eight bytes appear by chance
+in a gigabyte of ciphertext with probability 2^-34. Short values (a label, one small number) are looked for as vectors,
+whole columns in several orders and encodings, of which a piece of 16 elements is enough.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from protocols.crypto.group import hash_to_group
+
+MINIMUM = 8
+PIECE = 16  # elements of a vector that together make a needle
+FIXED_BITS = (0, 5, 10, 12, 16, 20, 24, 32, 36)
+
+
+@dataclass(frozen=True)
+class Needle:
+    """`what` it is, for the message of a failing test; the bytes are not shown."""
+
+    what: str
+    data: bytes
+
+
+def id_needles(ids: Iterable[str], normalise: Callable[[str], str], domains: Iterable[bytes] = ()) -> Iterator[Needle]:
+    """Every id raw and normalised, its usual hashes (raw and hex), and its unblinded points."""
+    for raw in ids:
+        for text in {raw, normalise(raw)}:
+            data = text.encode()
+            yield Needle("id", data)
+            for hashing in (hashlib.sha256, hashlib.sha1, hashlib.md5, hashlib.sha512, hashlib.blake2b,
+                            lambda d: hashlib.blake2b(d, digest_size=16), lambda d: hashlib.blake2b(d, digest_size=32)):
+                digest = hashing(data).digest()[:16]
+                yield Needle("hash of an id", digest)
+                yield Needle("hex hash of an id", digest.hex().encode())
+        for domain in domains:
+            yield Needle("point of an id", hash_to_group(normalise(raw).encode(), domain))
+
+
+def row_needles(lines: Iterable[str]) -> Iterator[Needle]:
+    """Lines of a CSV file."""
+    for line in lines:
+        yield Needle("row", line.encode())
+
+
+def vector_needles(what: str, vector: np.ndarray, orders: dict[str, np.ndarray]) -> Iterator[Needle]:
+    """Pieces of a vector (n,) in each of the named orders (index arrays) and in every usual encoding."""
+    for name, order in orders.items():
+        taken = np.asarray(vector, dtype=float)[order]
+        for start in _starts(taken):
+            piece = taken[start:start + PIECE]
+            for encoding, data in _encodings(piece):
+                yield Needle(f"{what} in {name}, {encoding}", data)
+        if np.isin(taken, (0, 1)).all():
+            for bits in ("big", "little"):
+                packed = np.packbits(taken[:128].astype(np.uint8), bitorder=bits)
+                yield Needle(f"{what} in {name}, bits", packed.tobytes())
+
+
+def _starts(vector: np.ndarray) -> list[int]:
+    """Five pieces over the whole length, where values change most: a piece of equal values would match by chance."""
+    changes = np.r_[0, np.cumsum(vector[1:] != vector[:-1])]
+    lively = changes[PIECE - 1:] - changes[:len(changes) - PIECE + 1]
+    return [int(part[lively[part].argmax()]) for part in np.array_split(np.arange(len(lively)), 5)
+            if len(part) and lively[part].max() >= 4]
+
+
+def _encodings(piece: np.ndarray) -> Iterator[tuple[str, bytes]]:
+    for kind in ("<f8", "<f4", ">f8", ">f4"):
+        yield kind, piece.astype(kind).tobytes()
+    if np.isfinite(piece).all():
+        for bits in FIXED_BITS:
+            scaled = np.rint(piece * 2.0**bits)
+            for kind in ("<i8", "<i4", "<i2", "|i1"):
+                if np.abs(scaled).max() <= np.iinfo(kind).max and len(np.unique(scaled)) > 1:
+                    yield f"{kind} with {bits} fractional bits", scaled.astype(kind).tobytes()
+        if np.isin(piece, (0, 1)).all():
+            yield "text", "".join(str(int(v)) for v in piece).encode()
+    yield "JSON", ",".join(f"{v:.10g}" for v in piece).encode()
+    yield "spaced JSON", ", ".join(repr(float(v)) for v in piece).encode()
+
+
+class Detector:
+    """Finds any of many needles in large haystacks: rolling 8-byte prefixes first, then the whole needle."""
+
+    def __init__(self, needles: Iterable[Needle]):
+        self._by_prefix: dict[int, list[Needle]] = {}
+        for needle in needles:
+            if len(needle.data) < MINIMUM:
+                continue
+            self._by_prefix.setdefault(int.from_bytes(needle.data[:8], "little"), []).append(needle)
+        self._prefixes = np.array(sorted(self._by_prefix), dtype=np.uint64)
+        self.count = sum(map(len, self._by_prefix.values()))
+
+    def find(self, haystack: bytes) -> list[str]:
+        """What was found, by name."""
+        found = []
+        for shift in range(min(8, len(haystack))):
+            words = np.frombuffer(haystack, dtype="<u8", offset=shift, count=max(0, (len(haystack) - shift) // 8))
+            for place in np.flatnonzero(self._known(words)):
+                start = shift + 8 * int(place)
+                found += [n.what for n in self._by_prefix[int(words[place])] if haystack.startswith(n.data, start)]
+        return found
+
+    def _known(self, words: np.ndarray) -> np.ndarray:
+        at = np.searchsorted(self._prefixes, words).clip(max=len(self._prefixes) - 1)
+        return self._prefixes[at] == words
