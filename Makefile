@@ -1,7 +1,8 @@
 # Everything needs only Python 3.11 and a package index: the first target that runs installs `.venv/` from the locks.
 #
 #   make demo [ARGS='--rows 4000 --encoding numeric']   train one model between a bank and a platform on this machine
-#   make test | test-slow | bench [ARGS='-k link']      unmarked tests | whole federations | measurements
+#   make test | test-slow [ARGS='-k link']              unmarked tests | whole federations
+#   make bench [ARGS='training primitives']             measurements, one JSON
 #   make lint                                           style, import contracts, generated code
 #   make proto | lock [ARGS=--upgrade] | clean          regenerate the wire's Python | both lock files | forget .venv
 #
@@ -65,7 +66,7 @@ test-slow: install-dev
 	$(PYTEST) -m slow $(ARGS)
 
 bench: install-dev
-	$(PYTEST) -m bench -s tests/benchmarks $(ARGS)
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .
