@@ -30,9 +30,9 @@ _ROUNDING = (1 + DEGREE * KEY_VARIANCE) / 12
 class Energy:
     """What the error sees of a matrix, largest over its result polynomials.
 
-    `squares`: sum of the squared entries (tile, fan: of all rows of the polynomial; dot: of one row).
-    `runs`: fan only, sum over columns of ‖x·(1 + X + … + X^(N-1))‖², N terms each: large for long runs of one sign,
-    an intercept column above all.
+    `squares`: sum of the squared entries (tile, fan: of all rows of the polynomial; dot: of one fold of rows).
+    `runs`: fan only, sum over polynomials of ‖x·(1 + X + … + X^(N-1))‖², N terms each: large for long runs of one
+    sign, an intercept column above all.
     """
 
     squares: float
@@ -60,10 +60,17 @@ def error_variance(layout: Layout, energy: Energy, short: bool) -> float:
     if layout.kind == "dot":
         variance += key_switch_variance() * 4**layout.levels / 3
     if layout.kind == "fan":
-        variance += (2**layout.levels - 1) * expansion_variance(energy)
+        variance += _expansion_factor(layout) * expansion_variance(energy)
     if short:
         variance += (1 + DEGREE * KEY_VARIANCE) * 4.0**DROPPED_BITS / 12
     return variance
+
+
+def _expansion_factor(layout: Layout) -> int:
+    """Key switches' worth of noise in one expanded operand: halved in energy and doubled in amplitude by every level;
+    where the last level has nothing to split it only doubles, which no other operand then shares."""
+    full = 2**layout.levels
+    return full - 1 if layout.items == full else 2 * (full - 2)
 
 
 def error_bits(layout: Layout, energy: Energy, short: bool) -> float:
@@ -74,23 +81,28 @@ def error_bits(layout: Layout, energy: Energy, short: bool) -> float:
 def energy_of(layout: Layout, matrix: np.ndarray) -> Energy:
     """Energy of one matrix of any integer type."""
     if layout.kind == "dot":
-        return Energy(float(np.square(matrix, dtype=np.float64).sum(axis=1).max()))
-    blocks = [_block_energy(matrix[layout.block(b)], layout.kind == "fan") for b in range(layout.replies)]
+        squares = np.square(matrix, dtype=np.float64).sum(axis=1)
+        return Energy(float(np.add.reduceat(squares, range(0, layout.rows, layout.fold)).max()))
+    if layout.kind == "tile":
+        return Energy(max(float(np.square(matrix[layout.block(b)], dtype=np.float64).sum())
+                          for b in range(layout.replies)))
+    blocks = [_fan_energy(layout, matrix, block) for block in range(layout.replies)]
     return Energy(max(e.squares for e in blocks), max(e.runs for e in blocks))
 
 
-def _block_energy(rows: np.ndarray, with_runs: bool) -> Energy:
-    squares = float(np.square(rows, dtype=np.float64).sum())
-    if not with_runs:
-        return Energy(squares)
-    sums = np.cumsum(rows, axis=0, dtype=np.float64)
-    padding = (DEGREE - len(rows)) * float(np.square(sums[-1]).sum())
-    return Energy(squares, float(np.square(2 * sums - sums[-1]).sum()) + padding)
+def _fan_energy(layout: Layout, matrix: np.ndarray, block: int) -> Energy:
+    squares = runs = 0.0
+    for term in range(layout.items):
+        polynomial = layout.polynomial(matrix, block, term).astype(np.float64)
+        sums = np.cumsum(polynomial)
+        squares += float(np.square(polynomial).sum())
+        runs += float(np.square(2 * sums - sums[-1]).sum())
+    return Energy(squares, runs)
 
 
 def typical_energy(layout: Layout, mean_square: float) -> Energy:
     """Energy of a matrix of columns that are zero on average, rows in no order, beside one constant column, all with
     this mean square."""
-    rows = 1 if layout.kind == "dot" else min(layout.rows_per_tile, layout.rows)
+    rows = layout.fold if layout.kind == "dot" else min(layout.rows_per_tile, layout.rows)
     squares = mean_square * rows * layout.columns
     return Energy(squares, DEGREE * squares + mean_square * DEGREE**3 / 3)

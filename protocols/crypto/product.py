@@ -103,30 +103,10 @@ class MatrixTiles:
         key = (block, term)
         if key in self._cache:
             return self._cache[key]
-        made = self._transform(self._coefficients(block, term))
+        made = self._transform(self.layout.polynomial(self._matrix, block, term))
         if len(self._cache) < self._room:
             self._cache[key] = made
         return made
-
-    def _coefficients(self, block: int, term: int) -> Array:
-        """Signed coefficients (N,)."""
-        if self.layout.kind == "tile":
-            return self._tile_block(block, term)
-        rows = self._matrix.T if self.layout.kind == "dot" else self._matrix
-        which, start = (term, block) if self.layout.kind == "dot" else (block, term)
-        full = np.zeros(DEGREE, np.int64)
-        part = rows[which * DEGREE : (which + 1) * DEGREE, start]
-        full[: len(part)] = part
-        return np.concatenate([full[:1], -full[:0:-1]]) if self.layout.kind == "dot" else full
-
-    def _tile_block(self, block: int, term: int) -> Array:
-        layout = self.layout
-        part = self._matrix[layout.block(block), layout.chunk(term)]
-        full = np.zeros((layout.rows_per_tile, layout.columns_per_tile), np.int64)
-        full[: part.shape[0], : part.shape[1]] = part
-        out = np.zeros(DEGREE, np.int64)
-        out[: full.size] = full[:, ::-1].ravel()
-        return out
 
     @staticmethod
     def _transform(coefficients: Array) -> seal.Plaintext | None:
@@ -151,15 +131,15 @@ def ask(keys: KeyPair, share: Array, shape: tuple[int, int], layout: LayoutName)
     plan = layout_of(shape, layout)
     if share.shape != (2, plan.columns):
         raise ValueError(f"expected a share of shape (2, {plan.columns}), got {share.shape}")
-    uploads = (_encrypt(keys, share[:, plan.chunk(j)]) for j in range(plan.uploads))
+    uploads = (_encrypt(keys, share[:, plan.chunk(j)], plan.places(j)) for j in range(plan.uploads))
     return b"".join([_REQUEST_TAG, *uploads])
 
 
-def _encrypt(keys: KeyPair, chunk: Array) -> bytes:
-    """Seed and c0 of an encryption of zero, the chunk added unscaled to c0."""
+def _encrypt(keys: KeyPair, chunk: Array, places: Array) -> bytes:
+    """Seed and c0 of an encryption of zero, the chunk added unscaled to c0 at its places."""
     zero, seed = so.split_seeded(so.save(keys.encryptor.encrypt_zero_symmetric()), 2)
     words = zero.copy()
-    words[:, : chunk.shape[1]] = RING.add(words[:, : chunk.shape[1]], chunk)
+    words[:, places] = RING.add(words[:, places], chunk)
     return seed + so.pack_residues(words, RING.q)
 
 
@@ -196,14 +176,17 @@ def _operands(plan: Layout, own_share: Array | None, request: bytes) -> list[sea
     uploads = [body[j * _UPLOAD_BYTES : (j + 1) * _UPLOAD_BYTES] for j in range(plan.uploads)]
     if len({bytes(upload[: so.SEED_BYTES]) for upload in uploads}) != len(uploads):
         raise MalformedMessage("expected a fresh seed for every upload, got one twice; refuse this peer")
-    return [_operand(upload, own_share, plan.chunk(j)) for j, upload in enumerate(uploads)]
+    return [_operand(upload, _part(own_share, plan.chunk(j)), plan.places(j)) for j, upload in enumerate(uploads)]
 
 
-def _operand(upload: memoryview, own_share: Array | None, chunk: slice) -> seal.Ciphertext:
+def _part(share: Array | None, chunk: slice) -> Array | None:
+    return None if share is None else share[:, chunk]
+
+
+def _operand(upload: memoryview, own_share: Array | None, places: Array) -> seal.Ciphertext:
     words = so.unpack_residues(upload[so.SEED_BYTES :], RING.q, DEGREE)
     if own_share is not None:
-        size = chunk.stop - chunk.start
-        words[:, :size] = RING.add(words[:, :size], own_share[:, chunk])
+        words[:, places] = RING.add(words[:, places], own_share)
     scheme = so.product_scheme()
     loaded = so.seeded_ciphertext(scheme, words, bytes(upload[: so.SEED_BYTES]))
     scheme.evaluator.transform_to_ntt_inplace(loaded)
@@ -241,15 +224,15 @@ def _evaluate_dot(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Cipher
     evaluator, plan = so.product_scheme().evaluator, tiles.layout
     for operand in operands:
         evaluator.multiply_plain_inplace(operand, _inverse_power(plan.levels))
-    yield _pack(lambda row: _inner(tiles, peer, row, operands), peer, range(plan.rows), plan.levels)
+    yield _pack(lambda row: _inner(tiles, peer, row, operands), peer, range(plan.items), plan)
 
 
 def _evaluate_fan(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext]) -> Iterable[seal.Ciphertext]:
-    """One constant per column: expansion multiplies by 2^levels, so the operand is divided by that first."""
+    """One operand per fold of columns: expansion multiplies by 2^levels, so the upload is divided by that first."""
     evaluator, plan = so.product_scheme().evaluator, tiles.layout
     evaluator.multiply_plain_inplace(operands[0], _inverse_power(plan.levels))
     evaluator.transform_from_ntt_inplace(operands[0])
-    columns = _expand(operands[0], peer, plan.levels, plan.columns)
+    columns = _expand(operands[0], peer, plan.levels, plan.items)
     for column in columns:
         evaluator.transform_to_ntt_inplace(column)
     for block in range(plan.replies):
@@ -263,19 +246,28 @@ _EVALUATE: dict[str, Callable[..., Iterable[seal.Ciphertext]]] = {
 }
 
 
-def _pack(make: Callable[[int], seal.Ciphertext], peer: PeerKeys, rows: range, level: int) -> seal.Ciphertext:
-    """2^level · coefficient 0 of make(row) for all rows, at steps of N / 2^level; len(rows) - 1 key switches."""
+def _pack(
+    make: Callable[[int], seal.Ciphertext], peer: PeerKeys, items: range, plan: Layout, below: int = 0
+) -> seal.Ciphertext:
+    """2^levels · the wanted coefficients of make(item) for all items, interleaved; len(items) - 1 key switches.
+
+    `below`: levels of the tree above this one.
+    """
+    level = plan.levels - below
     if level == 0:
-        return make(rows[0])
-    even = _pack(make, peer, rows[::2], level - 1)
-    if len(rows) == 1:
+        return make(items[0])
+    even = _pack(make, peer, items[::2], plan, below + 1)
+    if len(items) == 1:
         return _sum(even, even)
-    odd = _shifted(_pack(make, peer, rows[1::2], level - 1), DEGREE >> level)
-    return _sum(_sum(even, odd), _automorphism(_difference(even, odd), (1 << level) + 1, peer))
+    odd = _shifted(_pack(make, peer, items[1::2], plan, below + 1), DEGREE // plan.fold >> level)
+    return _sum(_sum(even, odd), _automorphism(_difference(even, odd), (plan.fold << level) + 1, peer))
 
 
 def _expand(source: seal.Ciphertext, peer: PeerKeys, levels: int, count: int) -> list[seal.Ciphertext]:
-    """Constants 2^levels · coefficient i of the source, i < count; the others are zero. count - 1 key switches."""
+    """2^levels · the coefficients i, i + 2^levels, … of the source, moved to 0, 2^levels, …, for each i < count.
+
+    The source has no others. count - 1 key switches.
+    """
     out = [source]
     for level in range(levels):
         split = min(len(out), count - len(out))
