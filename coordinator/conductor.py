@@ -19,7 +19,7 @@ from protocols.plan import Plan
 
 Body = dict[str, Any]
 ME = "coordinator"
-POLL_S = 0.2
+POLL_S = 0.5
 CANCEL_GRACE_S = 20.0
 
 

@@ -17,7 +17,7 @@ from protocols.plan import Plan
 if TYPE_CHECKING:
     from coordinator.flower.adapter import Control
 
-POLL_S = 0.3
+POLL_S = 0.5
 ABSENT_S = 60.0
 _HEADLINES = {
     "submitted": "waiting for Flower", "agreeing": "waiting for both parties to agree", "running": "running",

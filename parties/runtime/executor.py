@@ -43,7 +43,7 @@ from protocols.node import archive
 log = logging.getLogger("sealscore.executor")
 REFUSED = 100  # our own code in error replies; Flower's own are below 100
 FAULT = 2
-POLL_S = 0.2
+POLL_S = 0.5
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 
 
