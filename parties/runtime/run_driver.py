@@ -386,6 +386,8 @@ class RunDriver:
             role.restore(state)
         self._link.send_persisted()
         while role.result() is None:
+            if hasattr(role, "prepare"):
+                role.prepare()  # what was sent is on its way: work ahead while the peer works
             inbound = self._receive(phase)
             kind = inbound.kind.removeprefix(f"{phase}.")
             messages = role.handle(Message(self._peer, kind, inbound.payload))

@@ -70,48 +70,104 @@ def _slots(scheme: so.Scheme, values: Array) -> seal.Plaintext:
     return plain
 
 
-def answer(peer: PeerKeys, terms: list[tuple[bytes, Array]]) -> tuple[bytes, Array]:
+class Factor:
+    """The evaluator's own vector, (2, n) residues; what it is transformed to is kept for further products."""
+
+    def __init__(self, values: Array):
+        _require_vector(values)
+        self.values = values
+        self._transformed: dict[tuple[int, int], seal.Plaintext] = {}
+
+    def is_zero(self, index: int, block: int) -> bool:
+        """Whether the block is zero modulo ring prime `index`."""
+        return not self._part(index, block).any()
+
+    def transformed(self, index: int, block: int) -> seal.Plaintext:
+        """The block's polynomial under slot scheme `index`; ones in place of a zero block."""
+        if (index, block) not in self._transformed:
+            scheme, part = so.slot_schemes()[index], self._part(index, block)
+            plain = _slots(scheme, part if part.any() else np.ones_like(part))
+            scheme.evaluator.transform_to_ntt_inplace(plain, scheme.data_id)
+            self._transformed[index, block] = plain
+        return self._transformed[index, block]
+
+    def _part(self, index: int, block: int) -> Array:
+        return self.values[index, block * DEGREE : (block + 1) * DEGREE]
+
+    def __repr__(self) -> str:
+        return f"Factor({self.values.shape[1]} entries, REDACTED)"
+
+
+class Veil:
+    """What hides one reply: mask, fresh zeros and floods for n entries. Made ahead or in `answer`; used once."""
+
+    def __init__(self, peer: PeerKeys, n: int):
+        self._mask, self._blocks = RING.random(n), []
+        for index, scheme in enumerate(so.slot_schemes()):
+            for start in range(0, n, DEGREE):
+                total = peer.fresh_slot_zero(index)
+                scheme.evaluator.add_inplace(total, _flood(scheme))
+                masked = RING.neg(self._mask[:, start : start + DEGREE])[index]
+                scheme.evaluator.add_plain_inplace(total, _slots(scheme, masked))
+                self._blocks.append(total)
+
+    def take(self, n: int) -> tuple[Array, list[seal.Ciphertext]]:
+        """Mask (2, n) and a ciphertext per ring prime and block; RuntimeError for another n or the second time."""
+        mask, blocks = self._mask, self._blocks
+        if mask is None or mask.shape[1] != n:
+            raise RuntimeError("expected an unused veil of the product's length; make a new one for every reply")
+        self._mask = self._blocks = None
+        return mask, blocks
+
+    def __repr__(self) -> str:
+        return "Veil(REDACTED)"
+
+    def __reduce__(self):
+        raise TypeError("a Veil is neither pickled nor copied: it hides one reply")
+
+
+def answer(
+    peer: PeerKeys, terms: list[tuple[bytes, Array | Factor]], veil: Veil | None = None
+) -> tuple[bytes, Array]:
     """Reply and one's own share (2, n) of Σ u·v over terms (request of u, v); 1 to MOST_TERMS terms, all of one n.
 
-    The share is uniform modulo Q and drawn anew in every call. MalformedMessage on a request of another length, tag
-    or with residues that are not below their primes.
+    The share is uniform modulo Q and drawn anew in every call, or comes with `veil`, which must be unused and made
+    for this peer. MalformedMessage on a request of another length, tag or with residues that are not below their
+    primes.
     """
-    if not 1 <= len(terms) <= MOST_TERMS or len({v.shape for _, v in terms}) != 1:
+    factors = [v if isinstance(v, Factor) else Factor(v) for _, v in terms]
+    if not 1 <= len(terms) <= MOST_TERMS or len({v.values.shape for v in factors}) != 1:
         raise ValueError(f"expected 1 to {MOST_TERMS} terms of one shape, got {len(terms)}")
-    _require_vector(terms[0][1])
-    n = terms[0][1].shape[1]
+    n = factors[0].values.shape[1]
     bodies = [so.require_length(r, request_bytes(n), _REQUEST_TAG, "element-wise request") for r, _ in terms]
-    parsed = [(body, v) for body, (_, v) in zip(bodies, terms, strict=True)]
-    mask, places = RING.random(n), [(index, block) for index in range(2) for block in range(blocks(n))]
-    pieces = [_answer_block(peer, index, block, parsed, mask) for index, block in places]
-    return b"".join([_REPLY_TAG, *pieces]), mask
+    mask, totals = (veil or Veil(peer, n)).take(n)
+    places = [(index, block) for index in range(2) for block in range(blocks(n))]
+    pieces = [_REPLY_TAG]
+    for at, (place, total) in enumerate(zip(places, totals, strict=True)):
+        uploads = [body[at * _UPLOAD_BYTES : (at + 1) * _UPLOAD_BYTES] for body in bodies]
+        pieces.append(_answer_block(*place, list(zip(uploads, factors, strict=True)), total))
+    return b"".join(pieces), mask
 
 
-def _answer_block(peer: PeerKeys, index: int, block: int, terms: list[tuple[memoryview, Array]], mask: Array) -> bytes:
-    scheme, part = so.slot_schemes()[index], slice(block * DEGREE, (block + 1) * DEGREE)
-    at = (index * blocks(mask.shape[1]) + block) * _UPLOAD_BYTES
-    total = peer.fresh_slot_zero(index)
-    for body, v in terms:
-        product = _multiply(scheme, body[at : at + _UPLOAD_BYTES], v[index, part])
-        if product is not None:
+def _answer_block(index: int, block: int, terms: list[tuple[memoryview, Factor]], total: seal.Ciphertext) -> bytes:
+    scheme = so.slot_schemes()[index]
+    for upload, factor in terms:
+        product = _multiply(scheme, upload, factor.transformed(index, block))
+        if not factor.is_zero(index, block):
             scheme.evaluator.add_inplace(total, product)
-    scheme.evaluator.add_inplace(total, _flood(scheme))
-    scheme.evaluator.add_plain_inplace(total, _slots(scheme, RING.neg(mask[:, part])[index]))
     for _ in range(len(SLOT_DATA_PRIMES) - len(SLOT_REPLY_PRIMES)):
         scheme.evaluator.mod_switch_to_next_inplace(total)
     return _encode(so.ciphertext_words(total, 2))
 
 
-def _multiply(scheme: so.Scheme, upload: memoryview, v: Array) -> seal.Ciphertext | None:
-    """Encryption of u·v for one block; None, after the same work, when v is zero there."""
+def _multiply(scheme: so.Scheme, upload: memoryview, plain: seal.Plaintext) -> seal.Ciphertext:
+    """Encryption of u·v for one block."""
     words = so.unpack_residues(upload[so.SEED_BYTES :], SLOT_DATA_PRIMES, DEGREE)
     product = so.seeded_ciphertext(scheme, words, bytes(upload[: so.SEED_BYTES]))
-    plain = _slots(scheme, v if v.any() else np.ones_like(v))
     scheme.evaluator.transform_to_ntt_inplace(product)
-    scheme.evaluator.transform_to_ntt_inplace(plain, scheme.data_id)
     scheme.evaluator.multiply_plain_inplace(product, plain)
     scheme.evaluator.transform_from_ntt_inplace(product)
-    return product if v.any() else None
+    return product
 
 
 def _flood(scheme: so.Scheme) -> seal.Ciphertext:

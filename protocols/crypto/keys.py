@@ -70,6 +70,7 @@ class KeyPair:
         self.transformed_secret = so.plaintext(product, secrets[0][:data_primes], product.data_id)
         self.slot_encryptors = [seal.Encryptor(s.context, key) for s, key in zip(slots, keys[1:], strict=True)]
         self.slot_decryptors = [seal.Decryptor(s.context, key) for s, key in zip(slots, keys[1:], strict=True)]
+        self._stock: list[so.SeededPart] = []
 
     @classmethod
     def generate(cls) -> KeyPair:
@@ -87,6 +88,18 @@ class KeyPair:
     def public_bytes(self) -> bytes:
         """What the peer gets: seeds and first polynomials of all public and Galois keys (5.8 MB), always the same."""
         return self._public
+
+    def seeded_zero(self) -> so.SeededPart:
+        """A new encryption of zero at data level, (c0 words, seed of c1), never handed out twice."""
+        return self._stock.pop() if self._stock else self._new_zero()
+
+    def _new_zero(self) -> so.SeededPart:
+        return so.split_seeded(so.save(self.encryptor.encrypt_zero_symmetric()), 2)
+
+    def stock(self, count: int) -> None:
+        """Make zeros ahead, while there is nothing else to do, until `count` are there. They live in memory only."""
+        while len(self._stock) < count:
+            self._stock.append(self._new_zero())
 
     def secret_bytes(self) -> bytes:
         """For the vault only: the secret keys and the public bytes."""
@@ -119,6 +132,7 @@ class PeerKeys:
     def __init__(self, parts: list[so.SeededPart], digest: str):
         product, *slots = _schemes()
         self.digest = digest
+        self._stock: list[seal.Ciphertext] = []
         self.encryptor = seal.Encryptor(product.context, so.public_key(product, *parts[0]))
         self.galois = so.galois_keys(product, GALOIS_ELEMENTS, parts[1:-2])
         self.slot_encryptors = [
@@ -142,9 +156,17 @@ class PeerKeys:
 
     def fresh_zero(self) -> seal.Ciphertext:
         """A new public-key encryption of zero at data level, never handed out twice."""
+        return self._stock.pop() if self._stock else self._new_zero()
+
+    def _new_zero(self) -> seal.Ciphertext:
         zero = seal.Ciphertext()
         self.encryptor.encrypt_zero(so.product_scheme().data_id, zero)
         return zero
+
+    def stock(self, count: int) -> None:
+        """Make zeros ahead, while there is nothing else to do, until `count` are there. They live in memory only."""
+        while len(self._stock) < count:
+            self._stock.append(self._new_zero())
 
     def fresh_slot_zero(self, index: int) -> seal.Ciphertext:
         """The same under slot key `index` (0 or 1)."""

@@ -137,7 +137,7 @@ def ask(keys: KeyPair, share: Array, shape: tuple[int, int], layout: LayoutName)
 
 def _encrypt(keys: KeyPair, chunk: Array, places: Array) -> bytes:
     """Seed and c0 of an encryption of zero, the chunk added unscaled to c0 at its places."""
-    zero, seed = so.split_seeded(so.save(keys.encryptor.encrypt_zero_symmetric()), 2)
+    zero, seed = keys.seeded_zero()
     words = zero.copy()
     words[:, places] = RING.add(words[:, places], chunk)
     return seed + so.pack_residues(words, RING.q)

@@ -25,9 +25,14 @@ class FeatureTrainer(Trainer):
     def _weight_start(self) -> np.ndarray:
         return np.zeros(self._own)
 
+    def prepare(self) -> None:
+        """While the bank computes the residual."""
+        if self._s["expect"] == "residual.reply":
+            self._stock_zeros()
+
     def _residual(self) -> list[Message]:
         self._s["expect"] = "residual.reply"
-        return [self._message("residual.request", elementwise.ask(self._keys, self._s["z"]))]
+        return [self._message("residual.request", elementwise.ask(self._keys, self._s.pop("z")))]
 
     def _on_residual_reply(self, payload: bytes) -> list[Message]:
         self._s |= {"r": elementwise.finish(self._keys, payload, self._pass_rows()), "expect": "backward.request"}

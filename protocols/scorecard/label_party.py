@@ -38,6 +38,8 @@ class LabelTrainer(Trainer):
         self._rate, self._slope = rate, rate * (1 - rate)
         weighted = (self._columns * self._slope[:, None]).T @ self._columns / len(columns)
         values, vectors = np.linalg.eigh(weighted)
+        self._veil: elementwise.Veil | None = None
+        self._factors: dict[bool, elementwise.Factor] = {}
         self._own_eigenvalue, self._own_direction = float(values[-1]), vectors[:, -1]
 
     def _power_start(self) -> np.ndarray:
@@ -48,23 +50,38 @@ class LabelTrainer(Trainer):
 
     def _slopes(self) -> np.ndarray:
         """D as integers with slope_bits. Power iterations use D / (2 lambda_bank), which keeps their norm near 1."""
-        if self._s["number"] < fixed.POWER_PASSES:
-            slope = self._slope[: self._pass_rows()] / (2 * self._own_eigenvalue)
-        else:
-            slope = self._slope
+        sample = self._slope[: self._pass_rows()]
+        slope = sample / (2 * self._own_eigenvalue) if self._in_power_pass() else sample
         return np.maximum(to_fixed(slope, self._layout.slope_bits), 1)
+
+    def _factor(self) -> elementwise.Factor:
+        """The slopes of this pass, encoded and transformed once for all passes of its kind."""
+        power = self._in_power_pass()
+        if power not in self._factors:
+            self._factors = {power: elementwise.Factor(RING.encode(self._slopes()))}
+        return self._factors[power]
+
+    def _in_power_pass(self) -> bool:
+        return self._s["number"] < fixed.POWER_PASSES
+
+    def prepare(self) -> None:
+        """While the platform computes its forward reply: all of the residual's reply that needs no request."""
+        if self._s["expect"] not in ("forward.reply", "residual.request") or self._veil is not None:
+            return
+        self._veil = elementwise.Veil(self._peer_keys, self._pass_rows())
+        self._factor()
+        self._stock_zeros()
 
     def _residual(self) -> list[Message]:
         self._s["expect"] = "residual.request"
         return []
 
     def _on_residual_request(self, payload: bytes) -> list[Message]:
-        slopes = self._slopes()
-        factor = RING.encode(slopes)
-        reply, share = elementwise.answer(self._peer_keys, [(payload, factor)])
-        residual = RING.add(RING.mul(factor, self._s["z"]), share)
-        if self._s["number"] >= fixed.POWER_PASSES:
-            used = slopes / 2.0**self._layout.slope_bits
+        factor, veil, self._veil = self._factor(), self._veil, None
+        reply, share = elementwise.answer(self._peer_keys, [(payload, factor)], veil)
+        residual = RING.add(RING.mul(factor.values, self._s.pop("z")), share)
+        if not self._in_power_pass():
+            used = self._slopes() / 2.0**self._layout.slope_bits
             offset = self._rate - used * self._anchor - self._labels
             residual = RING.add(residual, RING.encode(to_fixed(offset, self._layout.residual_bits)))
         self._s |= {"r": residual, "expect": "backward.request"}

@@ -22,6 +22,7 @@ import numpy as np
 from protocols.crypto import product
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair, PeerKeys
+from protocols.crypto.layout import layout_of
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import DataError, MalformedMessage
@@ -109,6 +110,13 @@ class Trainer(ABC):
         if "result" in self._s:
             self._result = self._coefficients(self._s.pop("result"))
 
+    def _stock_zeros(self) -> None:
+        """Zeros for the next request and reply of either direction, made while the peer works; in memory only."""
+        shape = (self._pass_rows(), self._s["peer_columns"])
+        self._keys.stock(layout_of(shape[::-1], LAYOUT).uploads + layout_of(shape, LAYOUT).uploads)
+        own = (self._pass_rows(), self._own)
+        self._peer_keys.stock(layout_of(own, LAYOUT).replies + layout_of(own[::-1], LAYOUT).replies)
+
     @property
     def progress(self) -> tuple[int, int]:
         """Passes done and passes in all."""
@@ -184,13 +192,13 @@ class Trainer(ABC):
             self._own_tiles(transposed=True), self._peer_keys, self._s["r"], payload, ReplyCoding.FULL
         )
         self._s |= {"g_own": share, "expect": "backward.reply"}
+        del self._s["r"]  # the own request left before this one is answered
         return [self._message("backward.reply", reply)]
 
     def _on_backward_reply(self, payload: bytes) -> list[Message]:
         rows = self._pass_rows()
         shape = (self._s["peer_columns"], rows)
         self._s["g_peer"] = product.finish(self._keys, payload, shape, LAYOUT, ReplyCoding.FULL)
-        del self._s["z"], self._s["r"]
         self._s["number"] += 1
         if self._s["number"] <= fixed.POWER_PASSES:
             return self._end_power_pass(rows)

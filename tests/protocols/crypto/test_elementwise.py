@@ -1,6 +1,8 @@
 """The element-wise product: exact for every operand, flooded, freshly masked, strictly parsed."""
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -158,3 +160,26 @@ def test_stated_bytes_per_slot():
     assert (elementwise.request_bytes(DEGREE) - TAG_BYTES - 128) / DEGREE == 52
     assert (elementwise.reply_bytes(DEGREE) - TAG_BYTES) / DEGREE == 36
     assert PRODUCT.data_primes == RING.q
+
+
+def test_a_veil_hides_one_reply_only(keys, peer):
+    u, v = RING.random(20), RING.random(20)
+    request, veil = elementwise.ask(keys, u), elementwise.Veil(peer, 20)
+    with pytest.raises(RuntimeError, match="unused veil"):
+        elementwise.answer(peer, [(request, v)], elementwise.Veil(peer, 21))
+    reply, share = elementwise.answer(peer, [(request, v)], veil)
+    assert np.array_equal(RING.add(elementwise.finish(keys, reply, 20), share), RING.mul(u, v))
+    with pytest.raises(RuntimeError, match="unused veil"):
+        elementwise.answer(peer, [(request, v)], veil)
+    with pytest.raises(TypeError, match="one reply"):
+        pickle.dumps(veil)
+    assert "REDACTED" in repr(veil)
+
+
+def test_a_factor_may_serve_many_products(keys, peer):
+    factor = elementwise.Factor(RING.encode(np.r_[np.zeros(8192, np.int64), np.arange(5)]))
+    for _ in range(2):
+        u = RING.random(8197)
+        reply, share = elementwise.answer(peer, [(elementwise.ask(keys, u), factor)])
+        assert np.array_equal(RING.add(elementwise.finish(keys, reply, 8197), share), RING.mul(u, factor.values))
+    assert "REDACTED" in repr(factor)

@@ -128,3 +128,12 @@ def test_unseeded_seal_keys_are_refused(keys: KeyPair):
         PeerKeys.from_bytes(unseeded)
     with pytest.raises(MalformedMessage):
         PeerKeys.from_bytes(keys.public_bytes()[:TAG_BYTES] + unseeded + keys.public_bytes()[TAG_BYTES + PART :])
+
+
+def test_stocked_zeros_are_handed_out_once(keys: KeyPair, peer: PeerKeys):
+    keys.stock(3)
+    seeds = [keys.seeded_zero()[1] for _ in range(4)]
+    assert len(set(seeds)) == 4
+    peer.stock(2)
+    zeros = [so.ciphertext_words(peer.fresh_zero(), 2) for _ in range(3)]
+    assert all((a != b).mean() > 0.999 for a, b in zip(zeros, zeros[1:], strict=False))
