@@ -16,6 +16,7 @@ from protocols.crypto.group import hash_to_group
 
 MINIMUM = 8
 PIECE = 16  # elements of a vector that together make a needle
+FILTER_BITS = 24
 FIXED_BITS = (0, 5, 10, 12, 16, 20, 24, 32, 36)
 
 
@@ -86,27 +87,29 @@ def _encodings(piece: np.ndarray) -> Iterator[tuple[str, bytes]]:
 
 
 class Detector:
-    """Finds any of many needles in large haystacks: rolling 8-byte prefixes first, then the whole needle."""
+    """Finds any of many needles in large haystacks: by their first 8 bytes at every offset, then the whole needle."""
 
     def __init__(self, needles: Iterable[Needle]):
         self._by_prefix: dict[int, list[Needle]] = {}
         for needle in needles:
-            if len(needle.data) < MINIMUM:
-                continue
-            self._by_prefix.setdefault(int.from_bytes(needle.data[:8], "little"), []).append(needle)
-        self._prefixes = np.array(sorted(self._by_prefix), dtype=np.uint64)
+            if len(needle.data) >= MINIMUM:
+                self._by_prefix.setdefault(int.from_bytes(needle.data[:8], "little"), []).append(needle)
         self.count = sum(map(len, self._by_prefix.values()))
+        self._filter = np.zeros(1 << FILTER_BITS, dtype=bool)
+        self._filter[_hashed(np.array(list(self._by_prefix), dtype=np.uint64))] = True
 
     def find(self, haystack: bytes) -> list[str]:
         """What was found, by name."""
         found = []
         for shift in range(min(8, len(haystack))):
-            words = np.frombuffer(haystack, dtype="<u8", offset=shift, count=max(0, (len(haystack) - shift) // 8))
-            for place in np.flatnonzero(self._known(words)):
+            words = np.frombuffer(haystack, dtype="<u8", offset=shift, count=(len(haystack) - shift) // 8)
+            for place in np.flatnonzero(self._filter[_hashed(words)]):
                 start = shift + 8 * int(place)
-                found += [n.what for n in self._by_prefix[int(words[place])] if haystack.startswith(n.data, start)]
+                known = self._by_prefix.get(int(words[place]), ())
+                found += [needle.what for needle in known if haystack.startswith(needle.data, start)]
         return found
 
-    def _known(self, words: np.ndarray) -> np.ndarray:
-        at = np.searchsorted(self._prefixes, words).clip(max=len(self._prefixes) - 1)
-        return self._prefixes[at] == words
+
+def _hashed(words: np.ndarray) -> np.ndarray:
+    """The top bits of a multiplicative hash, as indices into the filter."""
+    return (words * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - FILTER_BITS)
