@@ -151,6 +151,7 @@ class Hub:
         async with _answering(context):
             event = codec.decode(wire.ProgressEvent, request, codec.MAX_EVENT_BYTES)
             _check_sender(event.party, context)
+            await self._check_member(event.run, event.party)
             await asyncio.to_thread(self._registry.record_progress, event.run, event.party, _event_dict(event))
         return codec.encode(wire.Ack())
 

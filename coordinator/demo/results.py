@@ -22,6 +22,7 @@ MEANING = {
     "step.size": "the step size, a power of the square root of 2, to the platform",
     "scores.calibration": "the platform's part of each calibration row's score, to the bank, rounded to 2^-5",
     "scores.test": "the platform's part of each test row's score, to the bank, rounded to 2^-5",
+    "verdict": "whether the joint model was better than the bank's own, to the platform",
 }
 
 

@@ -23,7 +23,8 @@ MEMBERSHIP = "membership"  # comes in chunks and adds up; alignment itself bound
 
 # What a run may open by kind, each kind once: the leakage tables of the protocols' READMEs.
 ALLOWED_OPENINGS = {
-    "train": (MEMBERSHIP, "coefficients", "step.norms", "step.size", "scores.calibration", "scores.test"),
+    "train": (MEMBERSHIP, "coefficients", "step.norms", "step.size", "scores.calibration", "scores.test",
+              "verdict"),
     "score": (MEMBERSHIP, "scores.batch"),
 }
 

@@ -82,7 +82,8 @@ class LabelHoldout:
         scores = self.result()
         if scores is None:
             return []
-        return [Message(self._peer, "verdict", b"\1" if self._judge(scores) else b"\0")]
+        verdict = b"\1" if self._judge(scores) else b"\0"
+        return [Message(self._peer, "verdict", verdict, Opening("verdict", self._peer, 1))]
 
     def result(self) -> dict[str, np.ndarray] | None:
         """The platform's part of the scores per slice, float."""

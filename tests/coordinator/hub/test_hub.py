@@ -314,6 +314,15 @@ def test_progress_reaches_the_registry(channel: Callable, running: tuple) -> Non
                       "bytes_out": 10, "bytes_in": 0, "cause": "", "next_step": "", "body_json": '{"a":1}'}
 
 
+def test_only_a_party_of_the_run_reports_on_it(channel: Callable, running: tuple) -> None:
+    for party, run, code in (("third", RUN, grpc.StatusCode.PERMISSION_DENIED),
+                             ("bank", UNKNOWN_RUN, grpc.StatusCode.NOT_FOUND)):
+        with pytest.raises(grpc.RpcError) as error:
+            call(channel(party), "Report", event(party=party, run=run))
+        assert error.value.code() == code
+    assert not [told for told in running[1].told if told[0] == UNKNOWN_RUN or told[1] == "third"]
+
+
 @pytest.mark.parametrize(("method", "request_bytes", "code"), [
     ("Report", event(party="platform"), grpc.StatusCode.PERMISSION_DENIED),
     ("Report", event(state="done"), grpc.StatusCode.INVALID_ARGUMENT),

@@ -25,7 +25,7 @@ def test_the_bank_learns_rounded_parts_and_the_platform_the_verdict(better: bool
     bank = LabelHoldout("platform", ROWS, lambda got: judged.append(got) or better)
     drive(bank, platform, on_message=lambda sender, m: m.opening and opened.append((m.opening.kind, m.opening.count)))
     assert platform.result() is better
-    assert opened == [("scores.calibration", 40), ("scores.test", 70)]
+    assert opened == [("scores.calibration", 40), ("scores.test", 70), ("verdict", 1)]
     assert len(judged) == 1
     for name, part in bank.result().items():
         assert np.abs(part - scores[name]).max() <= 2.0**-6
