@@ -25,7 +25,9 @@ from tests.end_to_end.leaks import Detector, Needle
 
 ROWS = 4000
 PHASES = ("align", "encode", "train", "evaluate", "publish")
-OPENINGS = {"membership", "coefficients", "step.norms", "step.size", "scores.calibration", "scores.test"}
+OPENINGS = {
+    "membership", "coefficients", "step.norms", "step.size", "scores.calibration", "scores.test", "verdict",
+}
 CONTRACT = {
     "rows_bank", "rows_platform", "rows_aligned", "rows_train", "rows_test", "auc_joint", "ks_joint", "auc_bank_only",
     "ks_bank_only", "auc_pooled_oracle", "steps", "wall_s", "phases", "openings",

@@ -178,7 +178,7 @@ def test_every_released_message_and_opening_is_in_the_audit_log(federation: Fede
             if r["kind"] == "opening":
                 opened[r["body"]["what"]] = opened.get(r["body"]["what"], 0) + r["body"]["count"]
     assert set(opened) == {"membership", "coefficients", "step.norms", "step.size", "scores.calibration",
-                           "scores.test"}
+                           "scores.test", "verdict"}
 
 
 @pytest.mark.slow
