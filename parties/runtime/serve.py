@@ -15,7 +15,7 @@ import typer
 from parties.runtime.config import LoadedParty
 from parties.runtime.daemon import Daemon
 from parties.runtime.side import Side
-from parties.runtime.tables import infer_config
+from parties.runtime.tables import infer_config, load_table
 
 
 def serve(path: Path, role: str, side: Callable[[], Side]) -> None:
@@ -40,8 +40,12 @@ def serve(path: Path, role: str, side: Callable[[], Side]) -> None:
 
 
 def describe_table(path: Path, id_column: str, label: str | None, as_json: bool) -> str:
-    """The table section that fits a CSV file, as TOML or JSON; types are inferred, the rest is for a person to set."""
+    """The table section that fits a CSV file, as TOML or JSON; types are inferred, the rest is for a person to set.
+
+    DataError as a node would raise it when it starts with this table.
+    """
     config = infer_config(path, id_column, label)
+    load_table(config)
     section = config.model_dump(mode="json", exclude_none=True) | {"path": str(path)}
     if as_json:
         section["path"] = str(path.resolve())

@@ -27,6 +27,7 @@ from protocols.binning.columns import NO_CATEGORY, ColumnData
 from protocols.errors import ConfigError, DataError
 
 MAX_CATEGORIES = 1000  # more distinct texts than this are an identifier or free text, not a category
+FEW_TEXTS, MAX_CODES = 0.05, 20  # below this share, and with more distinct cells, texts among numbers are slips
 _MISSING, _INVALID = -1, -2
 
 
@@ -139,7 +140,8 @@ def catalogue(table: Table) -> dict[str, Any]:
 def infer_config(path: Path, id: str, label: str | None = None, columns: list[str] | None = None) -> TableConfig:
     """A configuration for a CSV file nobody described: a column is a number if every filled cell is one.
 
-    Raises DataError when a text column has more than 1,000 distinct values: name the wanted `columns` then.
+    Raises DataError when a text column has more than 1,000 distinct values (name the wanted `columns` then), and when
+    a column is numbers but for a few cells: it is a slip in the file or a special code, not a category.
     """
     with _source(path, "csv", ",", id) as source:
         names = columns if columns is not None else [name for name in source.names if name not in (id, label)]
@@ -151,9 +153,14 @@ def infer_config(path: Path, id: str, label: str | None = None, columns: list[st
     return TableConfig(path=path, id=id, label=label, columns=declared)
 
 
-def _inferred_type(path: Path, name: str, not_numbers: int, distinct: int) -> Literal["number", "category"]:
+def _inferred_type(
+    path: Path, name: str, filled: int, not_numbers: int, distinct: int
+) -> Literal["number", "category"]:
     if not_numbers == 0:
         return "number"
+    if not_numbers < FEW_TEXTS * filled and distinct > MAX_CODES:
+        raise DataError(f"{path.name}: column {name!r} holds numbers except in {not_numbers} of {filled} filled cells; "
+                        "mend them, or declare them as missing or special codes in a node's configuration")
     if distinct > MAX_CATEGORIES:
         raise DataError(f"{path.name}: column {name!r} holds {distinct} distinct texts, more than {MAX_CATEGORIES}; "
                         "leave it out by naming the columns to use")
@@ -172,18 +179,22 @@ class _Source:
             self._refuse_rejects()
         return answer
 
-    def facts(self, names: list[str]) -> dict[str, tuple[int, int]]:
-        """Per column: how many filled cells are not numbers, how many distinct texts it has."""
+    def facts(self, names: list[str]) -> dict[str, tuple[int, int, int]]:
+        """Per column: how many cells are filled, how many of them are not numbers, how many distinct texts it has."""
         if not names:
             return {}
         totals = {}
         for index, name in enumerate(names):
             cell = _cell(self.table[name], ())
+            totals[f"f{index}"] = cell.notnull().sum()
             totals[f"n{index}"] = (cell.notnull() & _number(cell).isnull()).sum()
             totals[f"d{index}"] = cell.nunique()
         row = self.table.aggregate(**totals).to_pyarrow().to_pylist()[0]
         self._refuse_rejects()
-        return {name: (int(row[f"n{index}"] or 0), int(row[f"d{index}"])) for index, name in enumerate(names)}
+        return {
+            name: (int(row[f"f{index}"] or 0), int(row[f"n{index}"] or 0), int(row[f"d{index}"]))
+            for index, name in enumerate(names)
+        }
 
     def _refuse_rejects(self) -> None:
         query = "select count(distinct line), min(line) from reject_errors"

@@ -18,6 +18,12 @@ def run(app: typer.Typer, argv: Sequence[str], name: str) -> int:
     except SealscoreError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
+    except OSError as fault:
+        if fault.filename is None:
+            raise
+        why = (fault.strerror or type(fault).__name__).lower()
+        sys.stderr.write(f"error: {fault.filename}: {why}; check the path, its permissions and the disk\n")
+        return 1
     except typer.Exit as stop:
         return stop.exit_code
     except typer.Abort:
