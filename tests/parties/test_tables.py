@@ -189,7 +189,7 @@ def test_infer_config_refuses_free_text(write):
     assert SECRET not in str(caught.value)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=30))
 def test_numbers_survive_text_exactly(tmp_path, values):
     path = tmp_path / "drawn.csv"

@@ -380,7 +380,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["pump", "deliver", "handle", "put", 
                            st.sampled_from(["bank", "platform"])), max_size=120)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_whatever_happens_on_the_way_messages_arrive_exactly_once(memory_store: Callable, steps: list) -> None:
     net = Net(memory_store)

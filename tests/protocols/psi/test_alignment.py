@@ -56,7 +56,7 @@ def _pairs(bank_ids, platform_ids, ours, theirs):
 id_sets = st.sets(st.sampled_from([f"person {i}" for i in range(40)]), min_size=1)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(id_sets, id_sets, st.randoms())
 def test_finds_exactly_the_intersection_in_one_order(left, right, random):
     bank_ids, platform_ids = list(left), [f" {text.upper()}" for text in right]
