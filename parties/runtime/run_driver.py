@@ -26,9 +26,10 @@ import numpy as np
 from parties.runtime.config import LoadedParty
 from parties.runtime.egress import Egress, Handled
 from parties.runtime.files import digest, write_csv
-from parties.runtime.hub_client import HubClient, HubUnreachable
+from parties.runtime.hub_client import HubClient
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.preparation import Prepared, prepare
+from parties.runtime.reporter import Reporter
 from parties.runtime.run_store import RunStore
 from parties.runtime.side import Side
 from parties.runtime.tables import Table, load_table
@@ -46,7 +47,6 @@ from protocols.scorecard.training import Coefficients, TrainingConfig
 from protocols.state import pack, unpack
 
 log = logging.getLogger("sealscore.run")
-REPORT_EVERY_S = 0.5
 REFUSALS_EACH = 32  # of a kind and run are recorded one by one
 RECEIVE_S = 1.0
 STOP_S = 6.0  # what a step under way may take when the node stops or the run is continued anew
@@ -95,7 +95,7 @@ class RunDriver:
         self._halt = threading.Event()
         self._telling = threading.Lock()
         self._link: Link | None = None
-        self._reported = 0.0
+        self._reporter = Reporter(node.hub, self.run, self._halt)
         self._phase = "link"
         ended = self.fact("state")
         self.state = "running" if ended is None else ended["state"]
@@ -157,8 +157,9 @@ class RunDriver:
         except Exception:  # the disk refused what had to be written: a restart continues from what is there
             log.exception("run %s", self.run)
             if not self._halt.is_set():
-                self._report("failed", cause="this node could not write down how its part of the run ended",
-                             next_step=f"see the log of {self._node.party.name}, restart its node, resume the run")
+                cause = "this node could not write down how its part of the run ended"
+                next_step = f"see the log of {self._node.party.name}, restart its node, resume the run"
+                self._reporter.tell(self._phase, "failed", cause=cause, next_step=next_step)
         finally:
             self._close_link()
 
@@ -243,7 +244,7 @@ class RunDriver:
             self._phase = ended["phase"]
             body = self._closing_facts() if self.state == "finished" else None
             why = {name: ended[name] for name in ("cause", "next_step") if name in ended}
-            told = self._report(ended["report"], body=body, wait=True, **why)
+            told = self._reporter.tell(self._phase, ended["report"], wait=True, body=body, **why, **self._traffic())
             if told:
                 self._store.put("told", b"1")
             return told
@@ -394,7 +395,7 @@ class RunDriver:
             self._release(phase, role, messages, Handled(inbound.seq, inbound.digest))
             self._link.acknowledge(inbound.seq)
             self._link.send_persisted()
-            self._report("running", role=role)
+            self._reporter.progress(phase, role, self._traffic())
         return role.result()
 
     def _release(self, phase: str, role: Role, messages: list[Message], handled: Handled | None) -> None:
@@ -435,7 +436,8 @@ class RunDriver:
         self._phase = self._link.phase = phase
         self._check_stopped()
         spent = json.loads(self._store.get(f"spent.{phase}") or b'{"seconds": 0, "bytes": 0, "done": false}')
-        self._report("started" if not spent["seconds"] else "running")
+        self._reporter.phase()
+        self._reporter.tell(phase, "running" if spent["seconds"] else "started", **self._traffic())
         began, before = time.monotonic(), self._link.bytes_out
         try:
             result = work()
@@ -447,40 +449,15 @@ class RunDriver:
         if not spent["done"]:
             self._note(phase, {"event": "ended", "seconds": round(spent["seconds"], 3), "bytes": spent["bytes"]})
             self._store.put(f"spent.{phase}", json.dumps(spent | {"done": True}).encode())
-        self._report("finished", body={"seconds": spent["seconds"]}, bytes_out=spent["bytes"], wait=True)
+        traffic = self._traffic() | {"bytes_out": spent["bytes"]}
+        self._reporter.tell(phase, "finished", wait=True, body={"seconds": spent["seconds"]}, **traffic)
         return result
 
     def _note(self, phase: str, body: dict[str, Any]) -> None:
         self._node.audit.append("phase", {"run": self.run, "phase": phase, **body})
 
-    def _report(
-        self, state: str, *, phase: str | None = None, role: Role | None = None, wait: bool = False, **values: Any
-    ) -> bool:
-        """Tell the coordinator, at most twice a second while running; whether it took the report.
-
-        An unreachable hub does not stop the run; with `wait` it is given some seconds to come back.
-        """
-        now = time.monotonic()
-        if state == "running" and now - self._reported < REPORT_EVERY_S:
-            return True
-        self._reported = now
-        if hasattr(role, "progress"):
-            step, steps = role.progress
-            values |= {"step": step, "steps": steps, "fraction": step / steps}
-        if self._link is not None:
-            values = {"bytes_out": self._link.bytes_out, "bytes_in": self._link.bytes_in} | values
-        for attempt in range(6 if wait else 1):
-            try:
-                self._node.hub.report(self.run, phase or self._phase, state, **values)
-                return True
-            except HubUnreachable as error:
-                log.info("report of run %s: %s", self.run, error)
-                if not wait or self._halt.wait(min(0.2 * 2**attempt, 2.0)):
-                    return False
-            except SealscoreError as error:  # it will be refused again
-                log.warning("report of run %s: %s", self.run, error)
-                return True
-        return False
+    def _traffic(self) -> dict[str, int]:
+        return {} if self._link is None else {"bytes_out": self._link.bytes_out, "bytes_in": self._link.bytes_in}
 
     def _closing_facts(self) -> dict[str, Any]:
         model = self._model_id()
@@ -496,7 +473,3 @@ class RunDriver:
         """A JSON fact of the run, or None."""
         value = self._store.get(name)
         return None if value is None else json.loads(value)
-
-    def openings(self) -> dict[str, int]:
-        """Numbers this party opened towards its peer, by kind."""
-        return self._egress.openings()
