@@ -137,7 +137,7 @@ def _words(metrics: dict[str, Any], out: Path) -> str:
         "",
         f"report    {out / 'report.html'}",
         f"metrics   {out / 'metrics.json'}",
-        f"verify    sealscore audit verify {out / 'evidence'} --trust {out / 'trust.json'}",
+        f"verify    {_program()} audit verify {out / 'evidence'} --trust {out / 'trust.json'}",
     ])
 
 
@@ -147,6 +147,12 @@ def _end_on_signal(number: int, _frame: Any) -> None:
         signal.signal(each, signal.SIG_IGN)
     sys.stderr.write("stopping the nodes …\n")
     raise SystemExit(128 + number)
+
+
+def _program() -> str:
+    """How this command was called, when that was by a path that works again from here."""
+    called = sys.argv[0]
+    return called if called.endswith("sealscore") and not Path(called).is_absolute() else "sealscore"
 
 
 def main(argv: list[str]) -> int:
