@@ -21,7 +21,7 @@ from coordinator.config import CONFIG_VARIABLE, CoordinatorConfig, split_address
 from coordinator.flower.adapter import Control, healthy, supernode_public_key
 from coordinator.registry import Registry
 from coordinator.watch import RunWatch
-from protocols.errors import ConfigError, SealscoreError
+from protocols.errors import SealscoreError
 from protocols.node.supervise import (
     Service,
     Supervisor,
@@ -31,6 +31,7 @@ from protocols.node.supervise import (
     script,
     secret_file,
 )
+from protocols.node.tls import NodeTls
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
@@ -48,7 +49,7 @@ class CoordinatorNode:
         """Check files, keys and ports, start all processes, register the parties' SuperNodes."""
         keys = {n: supernode_public_key(self._config.resolve(p.supernode_public_key))
                 for n, p in self._config.parties.items()}
-        self._require_files()
+        NodeTls.load(self._config.home)  # expired or foreign: its sentence here, not four processes that cannot start
         self._require_ports()
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         Registry(self._config.registry_url).close()  # makes the tables before four processes want them
@@ -84,11 +85,6 @@ class CoordinatorNode:
     def pids(self) -> dict[str, int]:
         """Process ids by name: superlink, superexec, front, hub."""
         return self._supervisor.pids() if self._supervisor is not None else {}
-
-    def _require_files(self) -> None:
-        for name in ("ca.crt", "node.crt", "node.key"):
-            if not (self._config.home / "tls" / name).is_file():
-                raise ConfigError(f"{self._config.home}/tls/{name} is missing; `sealscore certs init` makes it")
 
     def _require_ports(self) -> None:
         for name in ("front", "hub", "superlink"):

@@ -4,12 +4,14 @@ It imports no side by name, so a bank's node needs no coordinator on its disk.
 """
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import entry_points
 
 
 def main() -> int:
     """Dispatch `sealscore COMMAND …` to the installed command; exit code 2 for an unknown one."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its notes on failed handshakes would stand before our sentence
     commands = {e.name: e for e in entry_points(group="sealscore.commands")}
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("--help", "-h", "help"):

@@ -116,9 +116,10 @@ class Daemon:
             except HubUnreachable:
                 pause = 1.0
             except SealscoreError as error:
-                log.warning("hello: %s", error)
                 if isinstance(error, TrustError) and not known:
                     self._fault = error  # a start with a wrong certificate; later it may be the hub's to mend
+                    return
+                log.warning("hello: %s", error)
                 pause = 5.0
             self._stopping.wait(pause)
 
