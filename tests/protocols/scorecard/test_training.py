@@ -54,7 +54,8 @@ def test_training_on_shares_is_training_on_the_joined_columns(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@pytest.mark.timeout(900)
+@settings(max_examples=10, deadline=None)
 @given(
     rows=st.integers(200, 20_000), bank=st.integers(1, 20), platform=st.integers(1, 45), steps=st.integers(1, 12),
     l2=st.sampled_from([0.0, 0.001, 0.1, 1.0]), seed=st.integers(0, 2**20),
