@@ -24,6 +24,7 @@ from protocols.plan import Plan
 
 app = typer.Typer(help="Train one model between a bank and a platform on this machine.", add_completion=False)
 MARK = ".sealscore-demo"
+ENCODINGS = ("dummy", "numeric")
 Tables = tuple[dict[str, Table], dict[str, int], str]  # both parties' tables, the rows of each, where they come from
 SMALL_ROWS = 16_000  # below, fewer bins: every coefficient needs 50 training rows
 
@@ -47,6 +48,10 @@ def demo(
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     if (bank_csv is None) != (platform_csv is None):
         raise UsageError("give both --bank-csv and --platform-csv, or neither")
+    if encoding not in ENCODINGS:
+        offered = " or ".join(ENCODINGS)
+        why = "woe would show each party the default rate of its bins; " if encoding == "woe" else ""
+        raise UsageError(f"encoding {encoding!r} is not offered: {why}choose {offered}")
     given = bank_csv and _given_tables(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
     _clear(out)
     tables, counts, source = given or _synthetic_tables(out, rows, seed, say)

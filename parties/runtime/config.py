@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from parties.runtime import local_api
 from parties.runtime.tables import TableConfig
 from protocols.errors import ConfigError
 from protocols.plan import Name, Strict
@@ -62,7 +63,7 @@ class LoadedParty:
     @property
     def socket(self) -> Path:
         """The daemon's local socket."""
-        return self.state / "local" / "daemon.sock"
+        return local_api.socket_path(self.state / "local")
 
     def table(self, name: str) -> TableConfig:
         """A configured table; ConfigError names the ones there are."""

@@ -6,10 +6,13 @@ a handler refuses comes back as {"ok": false, "refused": sentence, "setting": â€
 """
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import logging
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +44,8 @@ class LocalServer:
         """Refuse new calls, give running ones `grace_s` seconds, remove the socket."""
         self._server.stop(grace_s).wait()
         self._socket_path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # made again at the next start
+            self._socket_path.parent.rmdir()
 
 
 class _Calls(grpc.GenericRpcHandler):
@@ -81,6 +86,18 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SealscoreError("expected a JSON object as the body of a local call")
     return value
+
+
+def socket_path(folder: Path) -> Path:
+    """The daemon's socket in `folder`; when that path is longer than the system takes, in a private folder instead.
+
+    That one lies directly under $XDG_RUNTIME_DIR or the folder of temporary files; `serve` checks owner and mode.
+    """
+    path = folder / "daemon.sock"
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
+        return path
+    root = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    return root / f"sealscore-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}" / path.name
 
 
 def serve(socket_path: str | Path, handlers: dict[str, Handler], *, threads: int = 8) -> LocalServer:

@@ -149,12 +149,6 @@ def test_a_bad_file_keeps_the_party_down(fed: Path, case: str) -> None:
     assert re.search(sentence, refusal("bank", fed / "bank" / "bank.toml"))
 
 
-def test_a_folder_too_deep_for_a_socket_is_said(template: Path, tmp_path: Path) -> None:
-    deep = tmp_path / ("d" * 90)
-    shutil.copytree(template, deep)
-    assert "choose a shorter home folder" in refusal("bank", deep / "bank" / "bank.toml")
-
-
 # -- the coordinator
 
 

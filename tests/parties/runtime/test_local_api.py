@@ -98,3 +98,16 @@ def test_a_restart_takes_the_socket_over(tmp_path: Path):
     assert local_api.call(tmp_path / "l" / "s", "who", {}) == {"n": 2}
     second.stop(0.1)
     first.stop(0.1)
+
+
+def test_a_deep_home_gets_its_socket_in_a_private_folder(tmp_path: Path):
+    deep = tmp_path / ("d" * 120) / "local"
+    path = local_api.socket_path(deep)
+    assert len(str(path)) < 100 and path == local_api.socket_path(deep)
+    assert path != local_api.socket_path(deep.with_name("other"))
+    server = local_api.serve(path, {"say": lambda body: {"ok": True}})
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert local_api.call(path, "say", {}) == {"ok": True}
+    server.stop(0.1)
+    assert not path.parent.exists()
+    assert local_api.socket_path(tmp_path / "local") == tmp_path / "local" / "daemon.sock"
