@@ -26,13 +26,14 @@ app = typer.Typer(help="Train one model between a bank and a platform on this ma
 MARK = ".sealscore-demo"
 ENCODINGS = ("dummy", "numeric")
 Tables = tuple[dict[str, Table], dict[str, int], str]  # both parties' tables, the rows of each, where they come from
-SMALL_ROWS = 16_000  # below, fewer bins: every coefficient needs 50 training rows
+BINS = ((16_000, 5), (6_500, 3), (0, 2))  # fewer bins for fewer rows: every coefficient needs 50 training rows
+FEWEST_ROWS = 3_600
 
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="folder of results; a former demo's is replaced")] = Path("demo-out"),
-    rows: Annotated[int, typer.Option(min=1000, help="rows of each side's synthetic table")] = 20_000,
+    rows: Annotated[int, typer.Option(min=FEWEST_ROWS, help="rows of each side's synthetic table")] = 20_000,
     seed: Annotated[int, typer.Option(help="seed of the synthetic population and of the row slices")] = 1,
     bank_csv: Annotated[Path | None, typer.Option(help="the bank's own CSV instead of synthetic data")] = None,
     platform_csv: Annotated[Path | None, typer.Option(help="the platform's own CSV")] = None,
@@ -55,7 +56,7 @@ def demo(
     given = bank_csv and _given_tables(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
     _clear(out)
     tables, counts, source = given or _synthetic_tables(out, rows, seed, say)
-    plan = _plan(tables, encoding, steps, bins or (5 if min(counts.values()) >= SMALL_ROWS else 3), seed)
+    plan = _plan(tables, encoding, steps, bins or _bins(min(counts.values())), seed)
     plan_path = out / "plan.toml"
     plan_path.write_text(plan, encoding="utf-8")
     parsed = Plan.from_toml_text(plan, "plan.toml")
@@ -71,6 +72,10 @@ def demo(
     results.write_report(out, metrics, summary, facts, pooled, fingerprints, source)
     _write_whole(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     typer.echo(json.dumps(metrics, indent=2) if as_json else _words(metrics, out))
+
+
+def _bins(rows: int) -> int:
+    return next(bins for least, bins in BINS if rows >= least)
 
 
 def _clear(out: Path) -> None:
