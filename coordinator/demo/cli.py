@@ -27,7 +27,7 @@ MARK = ".sealscore-demo"
 ENCODINGS = ("dummy", "numeric")
 Tables = tuple[dict[str, Table], dict[str, int], str]  # both parties' tables, the rows of each, where they come from
 BINS = ((16_000, 5), (6_500, 3), (0, 2))  # fewer bins for fewer rows: every coefficient needs 50 training rows
-FEWEST_ROWS = 3_600
+FEWEST_ROWS = 1_000
 
 
 @app.command()
