@@ -21,6 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Hashes, no builds and no resolving: what is installed is what is in the lock, or nothing.
 PIP_LOCKED := $(PIP) install --quiet --require-hashes --no-deps --only-binary :all:
 PYTEST := $(BIN)/python -m pytest
+PARALLEL := --dist loadscope --numprocesses
 PROTOS := $(sort $(shell find protocols -name '*.proto'))
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I .
 
@@ -60,10 +61,10 @@ demo: install
 	$(BIN)/sealscore demo --out demo-out $(ARGS)
 
 test: install-dev
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(PARALLEL) 2 $(ARGS)
 
 test-slow: install-dev
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) -m slow $(PARALLEL) 3 $(ARGS)
 
 bench: install-dev
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
