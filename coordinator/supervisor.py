@@ -44,6 +44,8 @@ class CoordinatorNode:
         self._config, self._state = config, config.home / "state"
         self._ca = config.home / "tls" / "ca.crt"
         self._supervisor: Supervisor | None = None
+        self._nodes: dict[str, int] = {}  # SuperNodes as registered
+        self._told: dict[str, int] = {}  # process ids in the ready file
 
     def start(self) -> None:
         """Check files, keys and ports, start all processes, register the parties' SuperNodes."""
@@ -56,15 +58,17 @@ class CoordinatorNode:
         self._supervisor = Supervisor(self._services())
         self._supervisor.start()
         with Control(self._config.listen.superlink, self._ca) as control:
-            nodes = control.register(keys)
-        self._write_ready(nodes)
+            self._nodes = control.register(keys)
+        self._write_ready()
 
     def watch(self, stop: threading.Event) -> None:
-        """Until `stop`: end runs that Flower has lost, close cancelled ones."""
+        """Until `stop`: end runs that Flower has lost, close cancelled ones, keep the ready file up to date."""
         registry = Registry(self._config.registry_url)
         run_watch = RunWatch(registry, lambda: Control(self._config.listen.superlink, self._ca))
         try:
             while not stop.wait(WATCH_S):
+                if self.pids() != self._told:
+                    self._write_ready()
                 try:
                     run_watch.look(time.monotonic())
                 except SealscoreError as error:
@@ -129,10 +133,10 @@ class CoordinatorNode:
         return python_module("coordinator.hub_main", "--home", str(self._config.home), "--host", host,
                              "--port", str(port), "--registry", self._config.registry_url)
 
-    def _write_ready(self, nodes: dict[str, int]) -> None:
-        listen = self._config.listen
+    def _write_ready(self) -> None:
+        listen, self._told = self._config.listen, self.pids()
         facts = {
-            "pid": os.getpid(), "processes": self.pids(), "nodes": {n: str(i) for n, i in nodes.items()},
+            "pid": os.getpid(), "processes": self._told, "nodes": {n: str(i) for n, i in self._nodes.items()},
             "front": listen.front, "hub": listen.hub, "superlink": listen.superlink,
         }
         draft = self._state / "ready.json.new"
