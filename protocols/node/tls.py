@@ -122,8 +122,12 @@ def diagnose(address: str, tls: NodeTls, timeout_s: float = 2.0) -> str | None:
 def _closes_at_once(address: str, tls: NodeTls, timeout_s: float) -> bool:
     """True if a server ends the connection after the handshake: with TLS 1.3 that is how it refuses a certificate."""
     host, port = split_address(address)
-    with (socket.create_connection((host, port), timeout_s) as raw,
-          tls.ssl_context().wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False) as secured):
+    family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    # wrapped before it connects: a connection that is reset while it is wrapped would leave its socket open
+    with tls.ssl_context().wrap_socket(socket.socket(family, kind), server_hostname=host,
+                                       do_handshake_on_connect=False) as secured:
+        secured.settimeout(timeout_s)
+        secured.connect(place)
         if secured.getsockname() == secured.getpeername():
             return False  # a free local port connected to itself: nobody is there
         secured.do_handshake()
