@@ -131,10 +131,9 @@ def wait_up(fed: Federation, node: str, but: int, within_s: float = 60) -> None:
 @pytest.mark.parametrize("node, place, number", [
     (LABEL, reached(LABEL, "align"), signal.SIGKILL),
     (LABEL, reached(LABEL, "train", 15), signal.SIGKILL),
-    (FEATURE, reached(FEATURE, "train", 1), signal.SIGKILL),
     (FEATURE, reached(FEATURE, "evaluate"), signal.SIGKILL),
     (LABEL, reached(LABEL, "train", 3), signal.SIGTERM),  # a clean stop leaves the run as it is, too
-], ids=["bank aligning", "bank stepping", "platform measuring", "platform evaluating", "bank stopped"])
+], ids=["bank aligning", "bank stepping", "platform evaluating", "bank stopped"])
 def test_a_killed_daemon_goes_on_by_itself(fed, plan, undisturbed, node, place, number) -> None:
     run = support.start(fed, plan)
     assert wait_for(fed, run, place)["state"] not in ENDED
