@@ -1,7 +1,7 @@
 # Everything needs only Python 3.11 and a package index: the first target that runs installs `.venv/` from the locks.
 #
 #   make demo [ARGS='--rows 4000 --encoding numeric']   train one model between a bank and a platform on this machine
-#   make test | test-slow [ARGS='-k link']              unmarked tests | whole federations
+#   make test | test-slow | test-soak [ARGS='-k link']  unmarked tests | whole federations | killed processes
 #   make bench [ARGS='training primitives']             measurements, one JSON
 #   make lint                                           style, import contracts, generated code
 #   make proto | lock [ARGS=--upgrade] | clean          regenerate the wire's Python | both lock files | forget .venv
@@ -10,7 +10,7 @@
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help install install-dev demo test test-slow bench lint proto lock clean
+.PHONY: help install install-dev demo test test-slow test-soak bench lint proto lock clean
 
 PYTHON ?= python3.11
 ARGS ?=
@@ -65,6 +65,9 @@ test: install-dev
 
 test-slow: install-dev
 	$(PYTEST) -m slow $(PARALLEL) 3 $(ARGS)
+
+test-soak: install-dev
+	$(PYTEST) -m soak $(ARGS)
 
 bench: install-dev
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

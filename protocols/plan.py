@@ -165,11 +165,11 @@ def parse_canonical_json(data: bytes, max_bytes: int) -> Any:
 
 
 def first_problem(error: ValidationError) -> str:
-    """One sentence out of pydantic's list: which setting, what is wrong, how many more."""
+    """One sentence out of pydantic's list: which settings, what is wrong with them (three at most), how many more."""
     problems = error.errors(include_url=False, include_input=False)
-    where = ".".join(str(part) for part in problems[0]["loc"]) or "the whole"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"setting {where}: {problems[0]['msg']}{more}"
+    told = [f"setting {'.'.join(map(str, p['loc'])) or 'the whole'}: {p['msg']}" for p in problems[:3]]
+    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+    return "; ".join(told) + more
 
 
 def agreement_bytes(run: str, plan: Plan, statements: dict[str, str]) -> bytes:

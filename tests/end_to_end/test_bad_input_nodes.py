@@ -129,7 +129,7 @@ FILES: dict[str, tuple[Change, str]] = {
     "unknown key": (lambda home: replace(home / "bank.toml", "[node]", "[node]\nnmae = 1"), r"bank.toml: .*nmae"),
     "other role": (lambda home: replace(home / "bank.toml", 'role = "bank"', 'role = "platform"'), r"node.role"),
     "no policy": (lambda home: (home / "policy.toml").unlink(), r"policy.toml: no such file"),
-    "unknown key in policy": (lambda home: replace(home / "policy.toml", "purposes", "aims"), r"policy.toml: .*aims"),
+    "unknown key in policy": (lambda home: replace(home / "policy.toml", "purposes", "aims = 1\npurposes"), r"policy.toml: .*aims"),
     "no table": (move_table, r"nowhere.csv: no such file"),
     "wrong column": (lambda home: replace(home / "bank.toml", "card_utilisation", "card_use"), r"no column 'card_use'"),
     "wrong label": (lambda home: replace(home / "bank.toml", '"default"', '"defaulted"'), r"no column 'defaulted'"),
