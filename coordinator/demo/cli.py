@@ -5,6 +5,7 @@ writes their configuration, launches one run through Flower, and at the end coll
 """
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import signal
@@ -110,8 +111,6 @@ def _synthetic_tables(out: Path, rows: int, seed: int, say: Any) -> Tables:
 
 def _lines(path: Path) -> int:
     """Data rows of a CSV file; quoted line breaks count as the csv module reads them."""
-    import csv
-
     with path.open(encoding="utf-8", newline="") as file:
         return sum(1 for row in csv.reader(file) if row) - 1
 
