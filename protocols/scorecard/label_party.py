@@ -105,7 +105,8 @@ class LabelTrainer(Trainer):
         if len(payload) != 32:
             raise MalformedMessage(f"expected 32 bytes of norms, got {len(payload)}")
         opened = RING.to_float(RING.add(self._s["norms"], RING.from_bytes(payload, 2)))
-        eigenvalue = 2 * self._own_eigenvalue * self._growth(opened)
+        excess = fixed.power_excess(self._layout, fixed.power_rows(self._rows))
+        eigenvalue = 2 * self._own_eigenvalue * self._growth(opened) / excess
         del self._s["norms"]
         grid = fixed.eigenvalue_grid(eigenvalue)
         opening = Opening("step.size", self._config.peer, 1)

@@ -75,6 +75,17 @@ def scale(value: float) -> Scale:
     return Scale(constant, shift)
 
 
+def power_scale(layout: Layout, rows: int) -> Scale:
+    """What ends a power pass: 1 / rows, from the scale of the gradient to that of the point."""
+    return scale(2.0 ** (layout.point_bits - layout.gradient_bits) / rows)
+
+
+def power_excess(layout: Layout, rows: int) -> float:
+    """How much a pass over so many rows makes too long, because 1 / rows is rounded to 5 bits."""
+    factor = power_scale(layout, rows)
+    return factor.constant / 2.0**factor.shift * rows * 2.0 ** (layout.gradient_bits - layout.point_bits)
+
+
 def choose(rows: int, coefficients: int, steps: int) -> Layout:
     """The most precise layout within the failure budget of 2^-40; DataError when none is."""
     for point_bits, slope_bits in CHOICES:

@@ -206,8 +206,7 @@ class Trainer(ABC):
 
     def _end_power_pass(self, rows: int) -> list[Message]:
         """v <- X^T D X v / n over the n rows of the pass, at the scale of v."""
-        bits = self._layout.point_bits - self._layout.gradient_bits
-        factor = fixed.scale(2.0**bits / rows)
+        factor = fixed.power_scale(self._layout, rows)
         last = self._s["number"] == fixed.POWER_PASSES
         for side in ("own", "peer"):
             if last:

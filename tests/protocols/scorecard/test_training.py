@@ -68,6 +68,15 @@ def test_training_on_shares_is_training_on_the_joined_columns_for_larger_shapes(
     assert_matches(task, *train(task, bank_keys, platform_keys))
 
 
+def test_the_step_does_not_depend_on_how_one_over_n_is_rounded(bank_keys, platform_keys) -> None:
+    """1/496 is rounded up by 2.9 % in five bits; uncorrected, that would announce the next grid point."""
+    task = problem(496, 2, 3, steps=1, seed=0)
+    excess = fixed.power_excess(fixed.choose(496, 6, 1), 496)
+    estimate = problems.power_estimate(task)
+    assert fixed.eigenvalue_grid(estimate * excess) > fixed.eigenvalue_grid(estimate)
+    assert_matches(task, *train(task, bank_keys, platform_keys))
+
+
 def test_power_passes_run_on_a_sample_of_many_rows(bank_keys, platform_keys, monkeypatch) -> None:
     monkeypatch.setattr(fixed, "POWER_ROWS", 256)
     task = problem(700, 2, 3, steps=2, seed=5)
