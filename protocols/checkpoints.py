@@ -9,13 +9,13 @@ import struct
 from collections.abc import Callable
 
 from protocols.errors import MalformedMessage
-from protocols.role import Message
+from protocols.role import Message, Role
 from protocols.state import pack, unpack
 
 _HELD = struct.Struct("<Q")
 
 
-class CheckpointExchange:
+class CheckpointExchange(Role):
     """Both sides run it. `make(since)` gives the own message, `take(message)` checks and records the peer's."""
 
     def __init__(self, peer: str, make: Callable[[int], bytes], held: int, take: Callable[[bytes], object]):

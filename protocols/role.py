@@ -6,8 +6,9 @@ in a new process: together with the messages persisted by the driver that is wha
 """
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,35 @@ class Message:
         return f"Message({self.peer!r}, {self.kind!r}, {len(self.payload)} bytes)"
 
 
-class Role(Protocol):
+class Role(ABC):
     """A party's part in one protocol."""
 
-    def start(self) -> list[Message]: ...
+    peer_public: bytes | None = None  # the peer's public key once it came, where the driver has to keep it
 
-    def handle(self, message: Message) -> list[Message]: ...
+    @abstractmethod
+    def start(self) -> list[Message]:
+        """The messages this side begins with, none if the other does."""
 
-    def result(self) -> Any | None: ...
+    @abstractmethod
+    def handle(self, message: Message) -> list[Message]:
+        """What one message of the peer leads to. A message that is not due, or not well formed, is an error."""
 
-    def snapshot(self) -> bytes: ...
+    @abstractmethod
+    def result(self) -> Any | None:
+        """What the protocol was run for, None until it is known."""
 
-    def restore(self, state: bytes) -> None: ...
+    @abstractmethod
+    def snapshot(self) -> bytes:
+        """All state between two calls, secrets included: for the vault only."""
+
+    @abstractmethod
+    def restore(self, state: bytes) -> None:
+        """Continue from a snapshot, in a role made with the same inputs."""
+
+    def prepare(self) -> None:  # noqa: B027 - most roles have nothing to do ahead
+        """Work ahead while the peer works; called before every wait."""
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """(steps done, steps in all), None where a protocol has only one."""
+        return None

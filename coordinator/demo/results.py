@@ -54,7 +54,7 @@ def collect(
     """The metrics file: the contract of the demo."""
     report = facts[LABEL]["report"]
     joint, alone = report["metrics"]["joint"], report["metrics"]["bank_only"]
-    training = report["training"]
+    training, uplift = report["training"], report["metrics"]["uplift"]
     return {
         "run": summary["run"], "model_id": summary["model_id"],
         "rows_bank": rows[LABEL], "rows_platform": rows[FEATURE], "rows_aligned": _aligned(report),
@@ -63,6 +63,7 @@ def collect(
         "columns_platform": training["columns_peer"],
         "auc_joint": joint["auc"], "ks_joint": joint["ks"], "log_loss_joint": joint["log_loss"],
         "auc_bank_only": alone["auc"], "ks_bank_only": alone["ks"], "log_loss_bank_only": alone["log_loss"],
+        "auc_uplift": uplift["difference"], "auc_uplift_low": uplift["low"], "auc_uplift_high": uplift["high"],
         "auc_pooled_oracle": pooled["metrics"]["auc"], "ks_pooled_oracle": pooled["metrics"]["ks"],
         "rows_aligned_oracle": pooled["rows_aligned"],
         "note": "auc_pooled_oracle joins both tables in the clear; the demo harness computes it for comparison only",

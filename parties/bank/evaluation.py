@@ -39,7 +39,8 @@ class Evaluation:
         """Metrics, curves and tables of both models."""
         both = {"joint": self.joint, "bank_only": self.bank_only}
         return {
-            "metrics": {which: asdict(measure.evaluate(self.labels, p)) for which, p in both.items()},
+            "metrics": {which: asdict(measure.evaluate(self.labels, p)) for which, p in both.items()}
+            | {"uplift": asdict(measure.auc_uplift(self.labels, self.joint, self.bank_only))},
             "curves": {
                 which: {"roc": measure.roc_curve(self.labels, p), "ks": measure.ks_curve(self.labels, p)}
                 for which, p in both.items()

@@ -5,7 +5,7 @@ with its own (no code), answers anything else with an error and tells the daemon
 process of its own because Flower's retry and heartbeat code may interrupt its process.
 `python -m parties.runtime.executor --runtime HOST:PORT --secret FILE --socket SOCK`
 
-This is the only module of the parties that uses Flower's internal names; a test pins them.
+With `flower_supernode` the only module of the parties that uses Flower's internal names; tests pin them.
 """
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Reporter:
         return False
 
     def _steps(self, role: Role) -> dict[str, Any]:
-        if not hasattr(role, "progress"):
+        if role.progress is None:
             return {}
         step, steps = role.progress
         fraction = step / steps

@@ -387,8 +387,7 @@ class RunDriver:
             role.restore(state)
         self._link.send_persisted()
         while role.result() is None:
-            if hasattr(role, "prepare"):
-                role.prepare()  # what was sent is on its way: work ahead while the peer works
+            role.prepare()  # what was sent is on its way: work ahead while the peer works
             inbound = self._receive(phase)
             kind = inbound.kind.removeprefix(f"{phase}.")
             messages = role.handle(Message(self._peer, kind, inbound.payload))
@@ -400,10 +399,9 @@ class RunDriver:
 
     def _release(self, phase: str, role: Role, messages: list[Message], handled: Handled | None) -> None:
         facts = {f"{phase}.role": role.snapshot()}
-        public = getattr(role, "peer_public", None)
-        if public is not None and self._store.get("train.peer_public") is None:
-            facts["train.peer_public"] = public
-        step = role.progress[0] if hasattr(role, "progress") else 0
+        if role.peer_public is not None and self._store.get("train.peer_public") is None:
+            facts["train.peer_public"] = role.peer_public
+        step, _ = role.progress or (0, 1)
         self._egress.release(phase, step, messages, facts, handled)
 
     def _receive(self, phase: str) -> Any:

@@ -4,14 +4,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from protocols.errors import ConfigError
-from protocols.node.supervise import Service, Supervisor, environment, free_port, python_module, script, secret_file
+from protocols.node.supervise import Service, Supervisor, environment, free_port, python_module, secret_file
 
 
 class PartyFlower:
     """`start()`, `stop()`, `alive()` for the SuperNode and the executor of one party.
 
-    A SuperNode that is restarted within about ten seconds of its death is turned away by the SuperLink and exits; it is
-    restarted with back-off until it is let in.
+    A SuperNode that is restarted soon after it was killed is turned away by the SuperLink and exits; it is restarted
+    with back-off until it is let in.
     """
 
     def __init__(self, home: Path, front_address: str, party: str, socket: Path):
@@ -52,7 +52,7 @@ class PartyFlower:
             raise ConfigError(f"{key} is missing; `sealscore certs init` makes it")
         host, port = runtime.rsplit(":", 1)
         return (
-            script("flower-supernode"), "--superlink", self._front,
+            *python_module("parties.runtime.flower_supernode"), "--superlink", self._front,
             "--root-certificates", str(self._home / "tls" / "ca.crt"), "--auth-supernode-private-key", str(key),
             "--host", host, "--port", port, "--isolation", "process", "--node-config", f'party="{self._party}"',
             "--superexec-auth-secret-file", str(secret),

@@ -30,24 +30,12 @@ def to_fixed(values: np.ndarray, bits: int) -> np.ndarray:
     return scaled.astype(np.int64)
 
 
-def from_fixed(values: np.ndarray, bits: int) -> np.ndarray:
-    """Integers, or the floats of `Ring.to_float`, at `bits` fractional bits -> float64."""
-    return np.ldexp(np.asarray(values, dtype=np.float64), -bits)
-
-
-def truncation_failure_budget(max_abs_bits: float, count: int) -> float:
-    """Bound on the probability that one of `count` truncations of values |x| < 2^max_abs_bits fails.
-
-    One truncation of uniform shares fails with probability at most 2|x|/Q; a chain, whose input may already be one
-    off, was measured at 2.2|x|/Q. The budget charges 4|x|/Q.
-    """
-    return count * 2.0 ** (2 + max_abs_bits) / RING.modulus
-
-
 class TruncationBudget:
     """Adds up the truncations of one run and refuses the one that would exceed 2^-RUN_FAILURE_BITS.
 
-    Both parties count the same public numbers, so both refuse at the same step.
+    Both parties count the same public numbers, so both refuse at the same step. One truncation of uniform shares of x
+    fails with probability at most 2|x|/Q; a chain, whose input may already be one off, was measured at 2.2|x|/Q. The
+    budget charges 4|x|/Q.
     """
 
     def __init__(self, limit: Fraction = Fraction(1, 1 << RUN_FAILURE_BITS)):

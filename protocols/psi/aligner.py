@@ -25,7 +25,7 @@ from protocols.errors import DataError, MalformedMessage, PolicyRefused, Protoco
 from protocols.psi import messages as m
 from protocols.psi.identifiers import normalise_set
 from protocols.psi.parameters import Alignment, AlignmentParams
-from protocols.role import Message, Opening
+from protocols.role import Message, Opening, Role
 from protocols.state import pack, unpack
 
 MEMBERSHIP = "membership"  # the one opening: which of the learner's ids the other side holds too
@@ -34,7 +34,7 @@ _DOMAIN = b"sealscore-psi-v1-ristretto255_XMD:SHA-512_R255MAP_RO_"
 _SEED_BYTES = 32
 
 
-class Aligner:
+class Aligner(Role):
     """One side. `ids`: one's own identifiers, any order; `result().rows` indexes into them."""
 
     half: ClassVar[slice]  # the half of a tag that this side sends

@@ -7,14 +7,14 @@ from __future__ import annotations
 import numpy as np
 
 from protocols.errors import MalformedMessage
-from protocols.role import Message, Opening
+from protocols.role import Message, Opening, Role
 from protocols.scorecard.holdout import SCORE_STEP_BITS, coarse
 from protocols.state import pack, unpack
 
 KIND = "scores.batch"
 
 
-class FeatureBatch:
+class FeatureBatch(Role):
     """The platform's side; `scores`: its part, float (m,). Ends as soon as it has sent."""
 
     def __init__(self, peer: str, scores: np.ndarray):
@@ -43,7 +43,7 @@ class FeatureBatch:
         self._sent = unpack(state)["sent"]
 
 
-class LabelBatch:
+class LabelBatch(Role):
     """The bank's side of `rows` aligned rows."""
 
     def __init__(self, peer: str, rows: int):

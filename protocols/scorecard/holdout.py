@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from protocols.errors import DataError, MalformedMessage
-from protocols.role import Message, Opening
+from protocols.role import Message, Opening, Role
 from protocols.state import pack, unpack
 
 SCORE_STEP_BITS = 5
@@ -29,7 +29,7 @@ def coarse(scores: np.ndarray) -> np.ndarray:
     return steps.astype("<i2")
 
 
-class FeatureHoldout:
+class FeatureHoldout(Role):
     """The platform's side. `scores`: its part of each slice's scores, float (m,), in joint row order."""
 
     def __init__(self, peer: str, scores: dict[str, np.ndarray]):
@@ -62,7 +62,7 @@ class FeatureHoldout:
         self._kept = unpack(state)["kept"]
 
 
-class LabelHoldout:
+class LabelHoldout(Role):
     """The bank's side. `rows`: rows of each slice; `judge(scores)` says whether the joint model may be published."""
 
     def __init__(self, peer: str, rows: dict[str, int], judge: Callable[[dict[str, np.ndarray]], bool]):

@@ -13,7 +13,7 @@ score ("anchored"). No value is opened between `init` and `coefficients` but the
 from __future__ import annotations
 
 import struct
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from protocols.crypto.layout import layout_of
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import DataError, MalformedMessage
-from protocols.role import Message, Opening
+from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
 from protocols.state import pack, unpack
 
@@ -59,7 +59,7 @@ class Coefficients:
     steps: int
 
 
-class Trainer(ABC):
+class Trainer(Role):
     """Common part of both roles. Subclasses add what depends on who holds the labels.
 
     `columns`: own whitened training columns, float (n, d); the bank's first column is ones.

@@ -179,7 +179,7 @@ def kill_server_app(fed: Federation) -> None:
 
 def kill_supernode(fed: Federation) -> None:
     home = str(fed.home(LABEL))
-    victims = [pid for pid, line in commands("flower-supernode") if home in line]
+    victims = [pid for pid, line in commands("flower_supernode") if home in line]
     assert len(victims) == 1
     os.kill(victims[0], signal.SIGKILL)
 
