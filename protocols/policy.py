@@ -101,14 +101,18 @@ class Policy(Strict):
         if above:
             raise PolicyRefused("sensitivity_allowed", f"columns above the allowed level: {', '.join(above)}")
 
-    def check_rows(self, rows_train: int, coefficients: int) -> None:
-        """Owner release with few rows gives labels away: require n >= 50 * sum of d (notes: owner release)."""
-        if rows_train < ROWS_PER_COEFFICIENT * coefficients:
+    def check_rows(self, rows_train: int, coefficients: int, earlier: int = 0) -> None:
+        """Owner release with few rows gives labels away: require n >= 50 * sum of d (SECURITY.md, released weights).
+
+        `earlier`: coefficients that other trainings released about some of the same people.
+        """
+        needed = ROWS_PER_COEFFICIENT * (coefficients + earlier)
+        if rows_train < needed:
+            before = f", after {earlier} of earlier trainings on the same people," if earlier else ""
             raise PolicyRefused(
                 "release",
-                f"releasing {coefficients} coefficients to their owners needs at least "
-                f"{ROWS_PER_COEFFICIENT * coefficients} training rows, there are {rows_train}; "
-                "take fewer columns or bins, or more rows",
+                f"releasing {coefficients} coefficients to their owners{before} needs at least {needed} training rows, "
+                f"there are {rows_train}; take fewer columns or bins, or more rows",
             )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from parties.runtime import local_api
 from parties.runtime.config import LoadedParty
 from parties.runtime.hub_client import HubClient, HubUnreachable
+from parties.runtime.releases import Releases
 from parties.runtime.run_driver import Node, RunDriver
 from parties.runtime.side import Side
 from parties.runtime.supernode import PartyFlower
@@ -48,7 +49,8 @@ class Daemon:
         self._audit = AuditLog(party.state / "audit", party.name, self._identity)
         self._vault = Vault(party.state / "vault", self._identity)
         self._hub = HubClient(party.config.coordinator.hub, party.home)
-        self._node = Node(party, side, self._audit, self._vault, self._hub, on_frame)
+        self._releases = Releases(party.state / "releases.db")
+        self._node = Node(party, side, self._audit, self._vault, self._hub, self._releases, on_frame)
         self._runs: dict[str, RunDriver] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -104,6 +106,7 @@ class Daemon:
         for driver in drivers:
             driver.close()
         self._hub.close()
+        self._releases.close()
         self._audit.close()
 
     def _say_hello(self) -> None:

@@ -21,9 +21,11 @@ LEDGER = "ledger.openings"
 
 MEMBERSHIP = "membership"  # comes in chunks and adds up; alignment itself bounds it by the declared size
 
+COEFFICIENTS = "coefficients"
+
 # What a run may open by kind, each kind once: the leakage tables of the protocols' READMEs.
 ALLOWED_OPENINGS = {
-    "train": (MEMBERSHIP, "coefficients", "step.norms", "step.size", "scores.calibration", "scores.test",
+    "train": (MEMBERSHIP, COEFFICIENTS, "step.norms", "step.size", "scores.calibration", "scores.test",
               "verdict"),
     "score": (MEMBERSHIP, "scores.batch"),
 }

@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from parties.runtime.config import LoadedParty
-from parties.runtime.egress import Egress, Handled
+from parties.runtime.egress import COEFFICIENTS, Egress, Handled
 from parties.runtime.files import digest, write_csv
 from parties.runtime.hub_client import HubClient
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.preparation import Prepared, prepare
+from parties.runtime.releases import Releases
 from parties.runtime.reporter import Reporter
 from parties.runtime.run_store import RunStore
 from parties.runtime.side import Side
@@ -42,6 +43,7 @@ from protocols.errors import DataError, MalformedMessage, RunFailed, SealscoreEr
 from protocols.node.audit_log import AuditLog
 from protocols.plan import seats
 from protocols.psi.parameters import AlignmentParams
+from protocols.psi.slices import TRAIN
 from protocols.role import Message, Role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 from protocols.state import pack, unpack
@@ -63,6 +65,7 @@ class Node:
     audit: AuditLog
     vault: Vault
     hub: HubClient
+    releases: Releases
     on_frame: Callable[[str, bytes], None]
 
 
@@ -219,6 +222,8 @@ class RunDriver:
         self._phase = phase or self._phase
         if state != "finished":
             self._node.vault.discard(self._model_id())
+            if COEFFICIENTS not in self._egress.openings():
+                self._node.releases.forget(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})
         ended = {"state": state, "report": report or state, "phase": self._phase, **why}
         self._store.put("state", json.dumps(ended).encode())
@@ -320,11 +325,19 @@ class RunDriver:
 
     def _train(self, prepared: Prepared) -> Coefficients:
         model = self._plan.model
-        config = TrainingConfig(self._peer, model.steps, model.l2, self._node.party.policy.check_rows,
-                                self._node.party.policy.tile_cache_bytes)
+        check = functools.partial(self._check_release, prepared)
+        config = TrainingConfig(self._peer, model.steps, model.l2, check, self._node.party.policy.tile_cache_bytes)
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, self._plan, self._keys(), config, public)
         return self._drive("train", role)
+
+    def _check_release(self, prepared: Prepared, rows: int, coefficients: int) -> None:
+        """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused."""
+        ids, releases = self._table().ids, self._node.releases
+        people = [ids[row] for row in prepared.rows[TRAIN]]
+        training = bytes.fromhex(self._plan.digest()) + self._store.get("table")
+        releases.record(self.run, training, people, coefficients)  # first: of two runs at once one must see the other
+        self._node.party.policy.check_rows(rows, coefficients, releases.earlier(self.run, training, people))
 
     def _keys(self) -> KeyPair:
         """Fresh for every training; kept until it ends, so that it can go on after a crash."""

@@ -116,6 +116,12 @@ def test_few_rows_per_coefficient_are_refused():
         policy().check_rows(4999, 100)
 
 
+def test_coefficients_of_earlier_trainings_count():
+    policy().check_rows(5000, 60, earlier=40)
+    with pytest.raises(PolicyRefused, match="after 41 of earlier trainings on the same people, needs at least 5050"):
+        policy().check_rows(5000, 60, earlier=41)
+
+
 def test_columns_above_the_allowed_level_are_named():
     with pytest.raises(PolicyRefused, match="income"):
         policy('sensitivity_allowed = ["C1"]\n' + POLICY).check_sensitivity({"age": "C1", "income": "C2"})

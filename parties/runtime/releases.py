@@ -1,0 +1,85 @@
+"""Which trainings released coefficients about which people, across all runs of this node.
+
+Coefficients are equations about labels: with too many of them, over few rows, every label follows. So the rule
+n >= 50 * sum of d counts the trainings before this one that shared a person with it (protocols/SECURITY.md). The same
+training again releases the same coefficients and counts once.
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from protocols.psi.identifiers import STEPS, normalise
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS release (
+  run TEXT PRIMARY KEY, training BLOB NOT NULL, coefficients INTEGER NOT NULL, people BLOB NOT NULL);
+"""
+_TAG_BYTES = 8
+
+
+class Releases:
+    """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes. Thread-safe."""
+
+    def __init__(self, path: Path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, check_same_thread=False)
+        with self._db:
+            self._db.executescript(_SCHEMA)
+            if self._db.execute("SELECT count(*) FROM salt").fetchone() == (0,):
+                self._db.execute("INSERT INTO salt VALUES (?)", (secrets.token_bytes(32),))
+        (self._salt,) = self._db.execute("SELECT value FROM salt").fetchone()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def earlier(self, run: str, training: bytes, ids: Iterable[str]) -> int:
+        """Coefficients that other trainings released about some of these people; `training` names what is trained."""
+        people = self._people(ids)
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT training, coefficients, people FROM release WHERE run != ?", (run,)).fetchall()
+        others: dict[bytes, int] = {}
+        for other, coefficients, tags in rows:
+            key = self._key(other, tags)
+            if key != self._key(training, people.tobytes()) and _share(people, np.frombuffer(tags, np.uint64)):
+                others[key] = max(coefficients, others.get(key, 0))
+        return sum(others.values())
+
+    def record(self, run: str, training: bytes, ids: Iterable[str], coefficients: int) -> None:
+        """Durable before anything is released; a run that is continued replaces its own entry."""
+        entry = (run, training, coefficients, self._people(ids).tobytes())
+        with self._lock, self._db:
+            self._db.execute("INSERT OR REPLACE INTO release VALUES (?, ?, ?, ?)", entry)
+
+    def forget(self, run: str) -> None:
+        """The run ended before it released anything."""
+        with self._lock, self._db:
+            self._db.execute("DELETE FROM release WHERE run = ?", (run,))
+
+    def _people(self, ids: Iterable[str]) -> np.ndarray:
+        """Sorted uint64. All normalisation there is, so that another plan's spelling does not make another person."""
+        hashes = (hashlib.blake2b(text.encode(), digest_size=_TAG_BYTES, key=self._salt).digest()
+                  for text in normalise(ids, tuple(STEPS)))
+        return np.sort(np.frombuffer(b"".join(hashes), np.uint64))
+
+    @staticmethod
+    def _key(training: bytes, people: bytes) -> bytes:
+        return hashlib.sha256(training + people).digest()
+
+
+def _share(first: np.ndarray, second: np.ndarray) -> bool:
+    return len(np.intersect1d(first, second, assume_unique=True)) > 0

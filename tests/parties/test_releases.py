@@ -1,0 +1,59 @@
+"""The count of released coefficients across runs."""
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from parties.runtime.releases import Releases
+
+PEOPLE = [f"SYN-{n:04d}" for n in range(500)]
+
+
+@pytest.fixture
+def releases(tmp_path: Path):
+    kept = Releases(tmp_path / "node" / "releases.db")
+    yield kept
+    kept.close()
+
+
+def test_trainings_that_share_a_person_add_up(releases: Releases) -> None:
+    releases.record("r-1", b"a", PEOPLE[:300], 40)
+    releases.record("r-2", b"b", PEOPLE[299:], 30)
+    assert releases.earlier("r-3", b"c", PEOPLE[:299]) == 40
+    assert releases.earlier("r-3", b"c", PEOPLE[300:]) == 30
+    assert releases.earlier("r-3", b"c", PEOPLE[299:300]) == 70
+    assert releases.earlier("r-3", b"c", ["somebody else"]) == 0
+
+
+def test_the_same_training_on_the_same_people_counts_once(releases: Releases) -> None:
+    for run in ("r-1", "r-2", "r-3"):
+        releases.record(run, b"a", PEOPLE, 40)
+    assert releases.earlier("r-4", b"a", PEOPLE[::-1]) == 0
+    assert releases.earlier("r-4", b"b", PEOPLE) == 40
+    assert releases.earlier("r-4", b"a", PEOPLE[:-1]) == 40
+
+
+def test_a_run_does_not_count_against_itself_and_is_forgotten_when_it_released_nothing(releases: Releases) -> None:
+    releases.record("r-1", b"a", PEOPLE, 40)
+    assert releases.earlier("r-1", b"b", PEOPLE) == 0
+    releases.forget("r-1")
+    assert releases.earlier("r-2", b"b", PEOPLE) == 0
+
+
+def test_another_spelling_is_the_same_person(releases: Releases) -> None:
+    releases.record("r-1", b"a", ["Müller ", "x"], 40)
+    assert releases.earlier("r-2", b"b", ["mu\N{COMBINING DIAERESIS}ller"]) == 40
+
+
+def test_the_file_is_private_holds_no_identifier_and_outlives_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "releases.db"
+    first = Releases(path)
+    first.record("r-1", b"a", PEOPLE, 40)
+    first.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert b"SYN-" not in path.read_bytes()
+    second = Releases(path)
+    assert second.earlier("r-2", b"b", PEOPLE[:1]) == 40
+    second.close()
