@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,18 @@ def test_a_run_that_a_party_refuses_says_who_where_why_and_leaves_no_model(
         assert support.vault_half(federation, party, model_id) is None
     refused = support.sealscore("score", model_id, federation=federation)
     assert refused.returncode != 0 and model_id in refused.stderr
+
+
+@pytest.mark.slow
+def test_coefficients_of_earlier_trainings_on_the_same_people_count(
+    federation: Federation, trained: dict, tmp_path: Path
+) -> None:
+    """Alone this training has rows enough; the same one as before may be repeated, another one may not follow."""
+    summary = support.launch(federation, support.write_plan(tmp_path / "plan.toml", encoding="dummy", bins=4))
+    assert summary["state"] == "failed" and summary["failure"]["phase"] == "train"
+    cause = summary["failure"]["cause"]
+    assert "policy setting release" in cause and "of earlier trainings on the same people" in cause
+    needed = int(re.search(r"needs at least (\d+) training rows", cause)[1])
+    alone, before = (int(re.search(pattern, cause)[1]) for pattern in (r"releasing (\d+)", r"after (\d+)"))
+    rows = int(re.search(r"there are (\d+)", cause)[1])
+    assert needed == 50 * (alone + before) and 50 * alone <= rows < needed
