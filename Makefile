@@ -1,7 +1,8 @@
 # Everything needs only Python 3.11 and a package index: the first target that runs installs `.venv/` from the locks.
 #
 #   make demo [ARGS='--rows 4000 --encoding numeric']   train one model between a bank and a platform on this machine
-#   make test | test-slow | test-soak [ARGS='-k link']  unmarked tests | whole federations | killed processes
+#   make test [ARGS='-k link']                          everything that is not marked
+#   make test-slow                                      the rest: test-federations, then test-crash (killed processes)
 #   make bench [ARGS='training primitives']             measurements, one JSON
 #   make lint                                           style, import contracts, generated code
 #   make proto | lock [ARGS=--upgrade] | clean          regenerate the wire's Python | both lock files | forget .venv
@@ -10,7 +11,7 @@
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help install install-dev demo test test-slow test-soak bench lint proto lock clean
+.PHONY: help install install-dev demo test test-slow test-federations test-crash bench lint proto lock clean
 
 PYTHON ?= python3.11
 ARGS ?=
@@ -63,11 +64,15 @@ demo: install
 test: install-dev
 	$(PYTEST) $(PARALLEL) 2 $(ARGS)
 
-test-slow: install-dev
+test-slow:
+	$(MAKE) --no-print-directory test-federations
+	$(MAKE) --no-print-directory test-crash
+
+test-federations: install-dev
 	$(PYTEST) -m slow $(PARALLEL) 3 $(ARGS)
 
-test-soak: install-dev
-	$(PYTEST) -m soak $(ARGS)
+test-crash: install-dev
+	$(PYTEST) -m crash $(ARGS)
 
 bench: install-dev
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -22,7 +22,7 @@ from coordinator.options import opened
 from protocols.node.supervise import environment, script
 from tests.end_to_end import support
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 PRECISION = 2.0**-11  # the declared one: two trainings with the same seeds and data, in whitened coefficients
 ENDED = ("finished", "failed", "cancelled")
 PEER_S = 30
