@@ -69,11 +69,13 @@ and an intercept, at 12 fractional bits); forward is X·w, backward is the trans
 class MatrixTiles:
     """An integer matrix (rows, columns), |x| < 2^20, as transformed polynomials.
 
+    `rows`: the rows that are one's own when other parties hold the others, which are zero here. That is public, so
+    packing leaves the others out.
     `cache_bytes` bounds the transformed polynomials kept (131 KB each); the others are made again at each use,
     which costs about 0.4 ms each. The matrix itself takes 4 bytes per entry.
     """
 
-    def __init__(self, matrix: Array, *, layout: LayoutName, cache_bytes: int = 1 << 30):
+    def __init__(self, matrix: Array, *, layout: LayoutName, cache_bytes: int = 1 << 30, rows: slice | None = None):
         matrix = np.asarray(matrix)
         if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.integer):
             raise ValueError(f"expected an integer matrix, got {matrix.dtype} of shape {matrix.shape}")
@@ -81,6 +83,9 @@ class MatrixTiles:
         if max(abs(int(matrix.min())), abs(int(matrix.max()))) >> ENTRY_BITS:
             raise ValueError(f"expected entries below 2^{ENTRY_BITS} in absolute value; clip or scale the columns")
         self._matrix = matrix.astype(np.int32)
+        own = rows or slice(0, len(matrix))
+        fold = self.layout.fold
+        self.items = range(own.start // fold, -(-own.stop // fold))  # of packing: those with rows of one's own
         self._room = cache_bytes // _TILE_BYTES
         self._cache: dict[tuple[int, int], seal.Plaintext | None] = {}
 
@@ -155,16 +160,26 @@ def answer(
     MalformedMessage on a request of another length or tag, with residues that are not below their primes, or with a
     seed used twice.
     """
+    mask = RING.random(tiles.shape[0])
+    pieces = [coding.tag]
+    for second, first in masked_replies(tiles, peer, own_share, request, mask):
+        pieces += [_encode(second, coding), _encode(first, coding)]
+    return b"".join(pieces), mask
+
+
+def masked_replies(
+    tiles: MatrixTiles, peer: PeerKeys, own_share: Array | None, request: bytes, mask: Array
+) -> Iterable[tuple[Array, Array]]:
+    """Per reply polynomial c1, (2, N), and the wanted coefficients of c0 minus their part of the mask, (2, rows of it).
+
+    `mask`: (2, rows), uniform modulo Q to everybody but those who may know the result, and never used again.
+    """
     plan = tiles.layout
     operands = _operands(plan, own_share, request)
-    pieces, shares = [coding.tag], []
     for block, result in enumerate(_EVALUATE[plan.kind](tiles, peer, operands)):
         so.product_scheme().evaluator.add_inplace(result, peer.fresh_zero())
-        words, positions = so.ciphertext_words(result, 2), plan.positions(block)
-        mask = RING.random(len(positions))
-        pieces += [_encode(words[1], coding), _encode(RING.sub(words[0][:, positions], mask), coding)]
-        shares.append(mask)
-    return b"".join(pieces), np.concatenate(shares, axis=1)
+        words = so.ciphertext_words(result, 2)
+        yield words[1], RING.sub(words[0][:, plan.positions(block)], mask[:, plan.block(block)])
 
 
 def _operands(plan: Layout, own_share: Array | None, request: bytes) -> list[seal.Ciphertext]:
@@ -224,7 +239,7 @@ def _evaluate_dot(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Cipher
     evaluator, plan = so.product_scheme().evaluator, tiles.layout
     for operand in operands:
         evaluator.multiply_plain_inplace(operand, _inverse_power(plan.levels))
-    yield _pack(lambda row: _inner(tiles, peer, row, operands), peer, range(plan.items), plan)
+    yield _pack(lambda row: _inner(tiles, peer, row, operands), peer, range(plan.items), tiles)
 
 
 def _evaluate_fan(tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext]) -> Iterable[seal.Ciphertext]:
@@ -247,20 +262,26 @@ _EVALUATE: dict[str, Callable[..., Iterable[seal.Ciphertext]]] = {
 
 
 def _pack(
-    make: Callable[[int], seal.Ciphertext], peer: PeerKeys, items: range, plan: Layout, below: int = 0
-) -> seal.Ciphertext:
-    """2^levels · the wanted coefficients of make(item) for all items, interleaved; len(items) - 1 key switches.
+    make: Callable[[int], seal.Ciphertext], peer: PeerKeys, items: range, tiles: MatrixTiles, below: int = 0
+) -> seal.Ciphertext | None:
+    """2^levels · the wanted coefficients of make(item) for all items, interleaved; at most len(items) - 1 key switches.
 
-    `below`: levels of the tree above this one.
+    Items that are not one's own are zero; None when all are. `below`: levels of the tree above this one.
     """
-    level = plan.levels - below
+    plan, level = tiles.layout, tiles.layout.levels - below
+    if not any(item in tiles.items for item in items):
+        return None
     if level == 0:
         return make(items[0])
-    even = _pack(make, peer, items[::2], plan, below + 1)
+    even = _pack(make, peer, items[::2], tiles, below + 1)
     if len(items) == 1:
         return _sum(even, even)
-    odd = _shifted(_pack(make, peer, items[1::2], plan, below + 1), DEGREE // plan.fold >> level)
-    return _sum(_sum(even, odd), _automorphism(_difference(even, odd), (plan.fold << level) + 1, peer))
+    odd = _pack(make, peer, items[1::2], tiles, below + 1)
+    odd = odd and _shifted(odd, DEGREE // plan.fold >> level)
+    if even is None:
+        return _difference(odd, _automorphism(odd, (plan.fold << level) + 1, peer))
+    both, turned = (even, even) if odd is None else (_sum(even, odd), _difference(even, odd))
+    return _sum(both, _automorphism(turned, (plan.fold << level) + 1, peer))
 
 
 def _expand(source: seal.Ciphertext, peer: PeerKeys, levels: int, count: int) -> list[seal.Ciphertext]:
@@ -372,6 +393,11 @@ def finish(keys: KeyPair, reply: bytes, shape: tuple[int, int], layout: LayoutNa
         seconds.append(_decode(body[at:middle], DEGREE, coding))
         firsts.append(_decode(body[middle:end], rows, coding))
         at = end
+    return opened(keys, plan, seconds, firsts)
+
+
+def opened(keys: KeyPair, plan: Layout, seconds: list[Array], firsts: list[Array]) -> Array:
+    """What the polynomials of `masked_replies` hold, (2, rows)."""
     turned = _times_secret(keys, seconds)
     parts = [RING.add(f, t[:, plan.positions(b)]) for b, (f, t) in enumerate(zip(firsts, turned, strict=True))]
     return np.concatenate(parts, axis=1)
