@@ -7,6 +7,7 @@ acknowledge and persist their messages end to end. Every party dials out; its na
     mailbox   per (run, receiver): at most 16 frames. When it is full the sender's stream is not read, and gRPC's flow
               control carries that back to the sender
     notices   peer attached / detached; run cancelled / failed (the registry is polled once a second)
+    bulks     Put, Get and Drop: see `bulk.py`
 
 A frame for a party that is not attached is dropped: its sender hears of the attachment and starts a new session.
 """
@@ -14,18 +15,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 import grpc.aio
 
-from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError
-from protocols.node.tls import SERVER_OPTIONS, NodeTls, peer_name
+from coordinator.bulk import BulkStore
+from coordinator.bulk_calls import BulkCalls
+from coordinator.bulk_usage import UsageFiles
+from coordinator.hub_calls import Callers, HubRegistry, Refused, answering, json_object
+from protocols.errors import MalformedMessage
+from protocols.node.tls import SERVER_OPTIONS, NodeTls
 from protocols.wire import codec
 from protocols.wire import hub_pb2 as wire
 
@@ -38,27 +42,6 @@ MAX_STREAMS = 1024
 _STOPPED = ("cancelling", "cancelled", "failed")
 
 log = logging.getLogger("sealscore.hub")
-
-
-class HubRegistry(Protocol):
-    """What the hub needs of the coordinator's registry. Called from worker threads."""
-
-    def run(self, run: str) -> dict[str, Any]:
-        """At least plan_json, state and cause; UsageError for an unknown run."""
-
-    def run_state(self, run: str) -> str | None: ...
-
-    def record_progress(self, run: str, party: str, event: dict[str, Any]) -> None: ...
-
-    def party_online(self, party: str, catalogue: dict[str, Any]) -> None: ...
-
-
-class Refused(Exception):
-    """Why the hub ends a call: a gRPC status code and a sentence."""
-
-    def __init__(self, code: grpc.StatusCode, sentence: str):
-        super().__init__(sentence)
-        self.code = code
 
 
 class Mailbox:
@@ -127,8 +110,11 @@ class Attachment:
 class Hub:
     """The service; `serve` binds it to a port."""
 
-    def __init__(self, registry: HubRegistry):
-        self._registry = registry
+    def __init__(self, registry: HubRegistry, admits: Callable[[str], bool] = lambda party: True,
+                 store: BulkStore | None = None, files: UsageFiles | None = None):
+        """`admits`: whether a name is a party now. `files`: where the use of bulks is written down, if anywhere."""
+        self._registry, self._callers = registry, Callers(registry, admits)
+        self.bulks = BulkCalls(registry, self._callers, store or BulkStore(), files)
         self._attached: dict[str, dict[str, Attachment]] = {}  # run -> party -> stream
         self._stop_told: dict[str, str] = {}  # run -> state its parties were told
 
@@ -148,28 +134,31 @@ class Hub:
 
     async def report(self, request: bytes, context: Any) -> bytes:
         """Record a progress event of the calling party."""
-        async with _answering(context):
+        async with answering(context):
             event = codec.decode(wire.ProgressEvent, request, codec.MAX_EVENT_BYTES)
-            _check_sender(event.party, context)
-            await self._check_member(event.run, event.party)
+            self._callers.check_sender(event.party, context)
+            await self._callers.check_member(event.run, event.party)
             await asyncio.to_thread(self._registry.record_progress, event.run, event.party, _event_dict(event))
         return codec.encode(wire.Ack())
 
     async def hello(self, request: bytes, context: Any) -> bytes:
         """Record that a party is there, with its catalogue."""
-        async with _answering(context):
+        async with answering(context):
             offer = codec.decode(wire.PartyCatalogue, request, codec.MAX_CATALOGUE_BYTES + 1024)
-            _check_sender(offer.party, context)
-            catalogue = _json_object(offer.catalogue_json)
+            self._callers.check_sender(offer.party, context)
+            catalogue = json_object(offer.catalogue_json)
             await asyncio.to_thread(self._registry.party_online, offer.party, catalogue)
         return codec.encode(wire.Ack())
 
     async def watch(self) -> None:
-        """Tell the parties of attached runs when their run was cancelled or has failed; runs until cancelled."""
+        """Tell the parties of attached runs when their run was cancelled or has failed, and forget the bulks of runs
+        that have ended; runs until cancelled.
+        """
         while True:
             await asyncio.sleep(POLL_S)
             for run in list(self._attached):
                 await self._watch_run(run)
+            await self.bulks.forget_ended()
 
     async def _watch_run(self, run: str) -> None:
         try:
@@ -184,7 +173,7 @@ class Hub:
             attachment.mailbox.notify(notice)
 
     async def _admit(self, requests: AsyncIterator[bytes], context: Any) -> Attachment:
-        async with _answering(context):
+        async with answering(context):
             try:
                 first = await asyncio.wait_for(anext(requests), ATTACH_DEADLINE_S)
             except (TimeoutError, StopAsyncIteration):
@@ -192,16 +181,9 @@ class Hub:
             request = codec.decode(wire.HubFrame, first, codec.MAX_FRAME_BYTES)
             if request.WhichOneof("body") != "attach":
                 raise MalformedMessage("expected a first frame that names the run")
-            _check_sender(request.attach.party, context)
-            await self._check_member(request.attach.run, request.attach.party)
+            self._callers.check_sender(request.attach.party, context)
+            await self._callers.check_member(request.attach.run, request.attach.party)
             return Attachment(request.attach.run, request.attach.party)
-
-    async def _check_member(self, run: str, party: str) -> None:
-        if await asyncio.to_thread(self._registry.run_state, run) is None:
-            raise Refused(grpc.StatusCode.NOT_FOUND, f"no run {run} at this coordinator")
-        row = await asyncio.to_thread(self._registry.run, run)
-        if party not in _json_object(row["plan_json"].encode()).get("parties", {}):
-            raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{party} is no party of run {run}")
 
     async def _enter(self, attachment: Attachment) -> None:
         row = await asyncio.to_thread(self._registry.run, attachment.run)
@@ -269,6 +251,9 @@ def server(hub: Hub, tls: NodeTls, address: str) -> tuple[grpc.aio.Server, int]:
         "Attach": grpc.stream_stream_rpc_method_handler(hub.attach),
         "Report": grpc.unary_unary_rpc_method_handler(hub.report),
         "Hello": grpc.unary_unary_rpc_method_handler(hub.hello),
+        "Put": grpc.stream_unary_rpc_method_handler(hub.bulks.put),
+        "Get": grpc.unary_stream_rpc_method_handler(hub.bulks.get),
+        "Drop": grpc.unary_unary_rpc_method_handler(hub.bulks.drop),
     }
     made.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     try:
@@ -287,28 +272,6 @@ def _relay_header(data: bytes) -> wire.Header:
     return frame.relay.header
 
 
-def _check_sender(party: str, context: Any) -> None:
-    certified = peer_name(context.auth_context())
-    if certified != party:
-        raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"a call in the name of {party} with a certificate of "
-                                                         f"{certified}")
-
-
-@contextlib.asynccontextmanager
-async def _answering(context: Any) -> AsyncIterator[None]:
-    """Turn what is wrong with a call into its gRPC status."""
-    try:
-        yield
-    except Refused as refusal:
-        await context.abort(refusal.code, str(refusal))
-    except TrustError as error:
-        await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
-    except ProtocolError as error:
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-    except SealscoreError as error:
-        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-
-
 def _event_dict(event: wire.ProgressEvent) -> dict[str, Any]:
     names = [f.name for f in event.DESCRIPTOR.fields if f.name not in ("party", "run", "body_json")]
     return {**{name: getattr(event, name) for name in names}, "body_json": _text(event.body_json)}
@@ -319,16 +282,6 @@ def _text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         raise MalformedMessage("expected UTF-8 text") from None
-
-
-def _json_object(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise MalformedMessage("bytes that are not JSON") from None
-    if not isinstance(value, dict):
-        raise MalformedMessage("expected a JSON object")
-    return value
 
 
 def _peer_notice(kind: wire.NoticeKind, party: str) -> bytes:

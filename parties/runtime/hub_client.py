@@ -1,4 +1,4 @@
-"""The party's short calls to the hub: progress reports, and hello with its catalogue."""
+"""The party's short calls to the hub: progress reports, and hello with its catalogue. Its channel carries bulks too."""
 from __future__ import annotations
 
 import json
@@ -25,9 +25,14 @@ class HubClient:
     """Calls to one hub in the name of the node at `home`. Thread-safe; TrustError if its TLS files do not hold."""
 
     def __init__(self, hub_address: str, home: Path, timeout_s: float = 10.0):
-        self._address, self._timeout_s = hub_address, timeout_s
+        self._address, self.timeout_s = hub_address, timeout_s
         self._tls = NodeTls.load(home)
-        self._channel = grpc.secure_channel(hub_address, self._tls.channel_credentials(), CHANNEL_OPTIONS)
+        self.channel = grpc.secure_channel(hub_address, self._tls.channel_credentials(), CHANNEL_OPTIONS)
+
+    @property
+    def name(self) -> str:
+        """The node's name in its certificate."""
+        return self._tls.name
 
     def report(self, run: str, phase: str, state: str, **values: Any) -> None:
         """Report progress: step, steps, fraction, eta_s, bytes_out, bytes_in, cause, next_step, body (a JSON dict).
@@ -47,16 +52,17 @@ class HubClient:
 
     def close(self) -> None:
         """Close the channel."""
-        self._channel.close()
+        self.channel.close()
 
     def _call(self, method: str, request: bytes) -> None:
         try:
-            answer = self._channel.unary_unary(method)(request, timeout=self._timeout_s)
+            answer = self.channel.unary_unary(method)(request, timeout=self.timeout_s)
         except grpc.RpcError as error:
-            raise self._fault(error) from None
+            raise self.fault(error) from None
         codec.decode(Ack, answer, 0)
 
-    def _fault(self, error: grpc.RpcError) -> SealscoreError:
+    def fault(self, error: grpc.RpcError) -> SealscoreError:
+        """What went wrong: HubUnreachable (may be repeated), TrustError (certificates) or ProtocolError (refused)."""
         code = error.code()
         if code not in _UNREACHABLE:
             return ProtocolError(f"the hub at {self._address} refused: {error.details()}")

@@ -27,6 +27,9 @@ MAX_EVENT_BYTES = 128 * 1024
 MAX_BODY_JSON_BYTES = 64 * 1024
 MAX_CATALOGUE_BYTES = 1024 * 1024
 MAX_SENTENCE_CHARS = 500
+MAX_BULK_BYTES = 1 << 30
+MAX_BULK_PARTIES = 128
+MAX_BULK_WAIT_MS = 20_000
 DIGEST_BYTES = 32
 SESSION_BYTES = 16
 EVENT_STATES = ("started", "running", "finished", "failed", "cancelled")
@@ -34,6 +37,7 @@ EVENT_STATES = ("started", "running", "finished", "failed", "cancelled")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 _RUN = re.compile(r"r-[0-9a-f]{16}\Z")
 _KIND = re.compile(r"[a-z][a-z0-9._-]{0,63}\Z")
+_SLOT = re.compile(r"[a-z0-9.:-]{1,96}\Z")
 
 M = TypeVar("M", bound=Message)
 
@@ -93,6 +97,11 @@ def is_run(text: str) -> bool:
 def is_kind(text: str) -> bool:
     """True for a message kind."""
     return _KIND.match(text) is not None
+
+
+def is_slot(text: str) -> bool:
+    """True for the name of a bulk."""
+    return _SLOT.match(text) is not None
 
 
 def _name(message: Message) -> str:
@@ -234,6 +243,61 @@ def _check_catalogue(message: hub.PartyCatalogue) -> None:
              f"1 to {MAX_CATALOGUE_BYTES} bytes")
 
 
+def _check_slot(message: Any) -> None:
+    _require(is_slot(message.slot), message, "slot", "1 to 96 characters of a-z, 0-9 and . : -")
+
+
+def _check_parties(message: Any, field: str, least: int) -> None:
+    names = getattr(message, field)
+    _require(least <= len(names) <= MAX_BULK_PARTIES, message, field, f"{least} to {MAX_BULK_PARTIES} names")
+    _require(all(map(is_name, names)), message, field, "party names")
+    _require(all(one < other for one, other in zip(names, names[1:], strict=False)), message, field,
+             "names in ascending order, each once")
+
+
+def _check_bulk_size(message: Any) -> None:
+    _require(1 <= message.size <= MAX_BULK_BYTES, message, "size", f"1 to {MAX_BULK_BYTES} bytes")
+
+
+def _check_bulk_header(message: hub.BulkHeader) -> None:
+    _check_version(message)
+    _check_run(message)
+    _check_slot(message)
+    _check_names(message, "sender")
+    _check_parties(message, "receivers", 1)
+    _check_parties(message, "contributors", 0)
+    if message.contributors:
+        _require(message.sender in message.contributors, message, "sender", "one of the contributors")
+    _check_bulk_size(message)
+    _check_lengths(message, sha256=DIGEST_BYTES)
+
+
+def _check_bulk_offer(message: hub.BulkOffer) -> None:
+    _check_bulk_size(message)
+    if message.sender:
+        _check_names(message, "sender")
+    _check_lengths(message, sha256=DIGEST_BYTES if message.sender else 0)
+
+
+def _check_not_ready(message: hub.NotReady) -> None:
+    _check_parties(message, "missing", 0)
+
+
+def _check_bulk_chunk(message: hub.BulkChunk) -> None:
+    if message.WhichOneof("body") == "data":
+        _require(1 <= len(message.data) <= CHUNK_BYTES, message, "data", f"1 to {CHUNK_BYTES} bytes")
+    else:
+        _check_body(message)
+
+
+def _check_bulk_request(message: hub.BulkRequest) -> None:
+    _check_version(message)
+    _check_run(message)
+    _check_slot(message)
+    _check_names(message, "party")
+    _require(message.wait_ms <= MAX_BULK_WAIT_MS, message, "wait_ms", f"at most {MAX_BULK_WAIT_MS}")
+
+
 def _check_nothing(message: Message) -> None:
     """Every value of the type is allowed."""
 
@@ -253,4 +317,10 @@ _RULES: dict[type[Message], Callable[[Any], None]] = {
     hub.ProgressEvent: _check_event,
     hub.PartyCatalogue: _check_catalogue,
     hub.Ack: _check_nothing,
+    hub.BulkHeader: _check_bulk_header,
+    hub.BulkOffer: _check_bulk_offer,
+    hub.NotReady: _check_not_ready,
+    hub.BulkChunk: _check_bulk_chunk,
+    hub.BulkRequest: _check_bulk_request,
+    hub.BulkAck: _check_nothing,
 }

@@ -1,7 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -129,3 +130,71 @@ class PartyCatalogue(_message.Message):
 class Ack(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class BulkHeader(_message.Message):
+    __slots__ = ("version", "run", "slot", "sender", "receivers", "contributors", "size", "sha256")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    RECEIVERS_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTORS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    run: str
+    slot: str
+    sender: str
+    receivers: _containers.RepeatedScalarFieldContainer[str]
+    contributors: _containers.RepeatedScalarFieldContainer[str]
+    size: int
+    sha256: bytes
+    def __init__(self, version: _Optional[int] = ..., run: _Optional[str] = ..., slot: _Optional[str] = ..., sender: _Optional[str] = ..., receivers: _Optional[_Iterable[str]] = ..., contributors: _Optional[_Iterable[str]] = ..., size: _Optional[int] = ..., sha256: _Optional[bytes] = ...) -> None: ...
+
+class BulkOffer(_message.Message):
+    __slots__ = ("sender", "size", "sha256")
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    sender: str
+    size: int
+    sha256: bytes
+    def __init__(self, sender: _Optional[str] = ..., size: _Optional[int] = ..., sha256: _Optional[bytes] = ...) -> None: ...
+
+class NotReady(_message.Message):
+    __slots__ = ("missing",)
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class BulkChunk(_message.Message):
+    __slots__ = ("header", "data", "offer", "not_ready")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    NOT_READY_FIELD_NUMBER: _ClassVar[int]
+    header: BulkHeader
+    data: bytes
+    offer: BulkOffer
+    not_ready: NotReady
+    def __init__(self, header: _Optional[_Union[BulkHeader, _Mapping]] = ..., data: _Optional[bytes] = ..., offer: _Optional[_Union[BulkOffer, _Mapping]] = ..., not_ready: _Optional[_Union[NotReady, _Mapping]] = ...) -> None: ...
+
+class BulkRequest(_message.Message):
+    __slots__ = ("version", "run", "slot", "party", "wait_ms")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    PARTY_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    run: str
+    slot: str
+    party: str
+    wait_ms: int
+    def __init__(self, version: _Optional[int] = ..., run: _Optional[str] = ..., slot: _Optional[str] = ..., party: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+
+class BulkAck(_message.Message):
+    __slots__ = ("known",)
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    known: bool
+    def __init__(self, known: _Optional[bool] = ...) -> None: ...
