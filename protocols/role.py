@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+SUM = "+"  # the peer from which a sum comes; no party can have this name
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -28,6 +30,8 @@ class Message:
     kind: str
     payload: bytes
     opening: Opening | None = None
+    contributors: tuple[str, ...] = ()  # not empty: a summand; the peer gets one sum over these parties, from SUM
+    shared: bool = False  # the same payload goes to several peers and may travel once
 
     def __repr__(self) -> str:
         return f"Message({self.peer!r}, {self.kind!r}, {len(self.payload)} bytes)"
@@ -60,6 +64,11 @@ class Role(ABC):
 
     def prepare(self) -> None:  # noqa: B027 - most roles have nothing to do ahead
         """Work ahead while the peer works; called before every wait."""
+
+    @property
+    def expects(self) -> str | None:
+        """The peer, or SUM, whose message is to be handed in next; None where any will do."""
+        return None
 
     @property
     def progress(self) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from protocols.psi.parameters import AlignmentParams
 from protocols.psi.slices import CALIBRATION, TEST, TRAIN
 from protocols.role import Role
 from protocols.scorecard.batch import FeatureBatch
-from protocols.scorecard.feature_party import FeatureTrainer
+from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.holdout import FeatureHoldout
 from protocols.scorecard.training import Coefficients, TrainingConfig
 
@@ -40,7 +40,7 @@ class PlatformSide:
         peer_public: bytes | None,
     ) -> FeatureTrainer:
         """Feature side of training."""
-        return FeatureTrainer(prepared.columns[TRAIN], keys, config, peer_public)
+        return feature_trainer(prepared.columns[TRAIN], keys, config, peer_public)
 
     def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, peer: str) -> FeatureHoldout:
         """Own part of the score of each hold-out row, rounded."""

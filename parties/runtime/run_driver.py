@@ -326,7 +326,8 @@ class RunDriver:
     def _train(self, prepared: Prepared) -> Coefficients:
         model = self._plan.model
         check = functools.partial(self._check_release, prepared)
-        config = TrainingConfig(self._peer, model.steps, model.l2, check, self._node.party.policy.tile_cache_bytes)
+        config = TrainingConfig(self._node.party.name, self._plan.label_party, tuple(self._plan.feature_parties),
+                                model.steps, model.l2, check, self._node.party.policy.tile_cache_bytes)
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, self._plan, self._keys(), config, public)
         return self._drive("train", role)

@@ -9,7 +9,7 @@ from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair
 from protocols.scorecard import layout as fixed
 from protocols.scorecard import logistic
-from protocols.scorecard.feature_party import FeatureTrainer
+from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.label_party import LabelTrainer
 from protocols.scorecard.training import TrainingConfig
 from protocols.scorecard.whitening import Whitening
@@ -35,15 +35,21 @@ class Problem:
         """With the intercept, as the bank trains."""
         return np.c_[np.ones(len(self.bank)), self.bank]
 
-    def config(self, peer: str, check_rows=lambda rows, coefficients: None) -> TrainingConfig:
-        return TrainingConfig(peer, self.steps, self.l2, check_rows, 2**28)
+    def config(self, party: str, platforms=("platform",), check_rows=lambda rows, coefficients: None) -> TrainingConfig:
+        return TrainingConfig(party, "bank", platforms, self.steps, self.l2, check_rows, 2**28)
 
     def label_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> LabelTrainer:
-        config = self.config("platform", **settings)
+        config = self.config("bank", **settings)
         return LabelTrainer(self.bank_columns, self.labels, self.own_model, keys, config, peer_public)
 
     def feature_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> FeatureTrainer:
-        return FeatureTrainer(self.platform, keys, self.config("bank", **settings), peer_public)
+        return feature_trainer(self.platform, keys, self.config("platform", **settings), peer_public)
+
+    def split_trainers(self, keys: KeyPair, widths: list[int]) -> dict[str, FeatureTrainer]:
+        """The platform's columns in the hands of several: the first so many at the lead, and so on."""
+        names, ends = tuple(f"platform-{i}" for i in range(len(widths))), np.cumsum(widths)
+        return {name: feature_trainer(self.platform[:, end - width:end], keys, self.config(name, names))
+                for name, end, width in zip(names, ends, widths, strict=True)}
 
 
 def problem(rows: int, bank: int, platform: int, *, steps: int = 2, l2: float = 0.001, seed: int = 0) -> Problem:
@@ -68,8 +74,8 @@ class Reference:
     bank_eigenvalue: float
 
 
-def reference(task: Problem) -> Reference:
-    """What both sides compute together, with all of it in one place."""
+def reference(task: Problem, widths: list[int] | None = None) -> Reference:
+    """What all parties compute together, in one place; `widths`: the platform's columns as several platforms' own."""
     columns = np.hstack([to_fixed(x, fixed.FEATURE_BITS) / 2.0**fixed.FEATURE_BITS
                          for x in (task.bank_columns, task.platform)])
     bank = columns[:, :len(task.own_model)]
@@ -79,16 +85,16 @@ def reference(task: Problem) -> Reference:
     slope = np.maximum(np.rint(rate * (1 - rate) * 2.0**bits), 1) / 2.0**bits
     values, vectors = np.linalg.eigh((bank * (rate * (1 - rate))[:, None]).T @ bank / len(bank))
     count = task.platform.shape[1]
-    cosine = np.cos(np.arange(1, count + 1) * 2.399963)
+    cosines = [np.cos(np.arange(1, width + 1) * 2.399963) for width in widths or [count]]
     return Reference(
         columns, slope, rate - slope * anchor - task.labels, np.r_[task.own_model, np.zeros(count)],
-        np.r_[vectors[:, -1], cosine / np.linalg.norm(cosine)], float(values[-1]),
+        np.r_[vectors[:, -1], *(cosine / np.linalg.norm(cosine) for cosine in cosines)], float(values[-1]),
     )
 
 
-def power_estimate(task: Problem, rows: int | None = None) -> float:
+def power_estimate(task: Problem, rows: int | None = None, widths: list[int] | None = None) -> float:
     """Eigenvalue estimate after the six passes, on the first `rows` rows."""
-    at = reference(task)
+    at = reference(task, widths)
     x, slope = at.columns[:rows], at.slope[:rows] / (2 * at.bank_eigenvalue)
     vector = at.first
     for _ in range(fixed.POWER_PASSES):

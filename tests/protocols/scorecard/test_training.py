@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protocols.crypto import elementwise
 from protocols.crypto.ring import RING
 from protocols.errors import PolicyRefused, ProtocolError
 from protocols.policy import Policy
@@ -151,10 +152,10 @@ def test_an_impossible_growth_of_the_power_iteration_ends_the_training(bank_keys
     bank, forged = task.label_trainer(bank_keys), []
 
     def on_message(sender: str, message: Message) -> None:
-        if message.kind == "norms.open":
-            forged.append(_with_growth(factor, message.payload, bank._s["norms"]))
+        if message.kind == "norms.reply":
+            forged.append(_with_growth(factor, message.payload, bank))
             with pytest.raises(ProtocolError, match="power iteration"):
-                bank.handle(Message("platform", "norms.open", forged[0]))
+                bank.handle(Message("platform", "norms.reply", forged[0]))
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
@@ -162,7 +163,9 @@ def test_an_impossible_growth_of_the_power_iteration_ends_the_training(bank_keys
     assert bank.result() is None
 
 
-def _with_growth(factor: float, payload: bytes, other_share: np.ndarray) -> bytes:
+def _with_growth(factor: float, payload: bytes, bank) -> bytes:
     """The platform's share of the two squared norms, changed so that they open to growth = factor."""
-    first = RING.to_ints(RING.add(other_share, RING.from_bytes(payload, 2)))[0]
-    return RING.to_bytes(RING.sub(RING.encode_ints([first, round(first * factor**2)]), other_share))
+    vectors = bank._norm_vectors(0)
+    bank_share = bank._squares(vectors, elementwise.finish(bank._keys, payload[:-32], vectors.shape[1]))
+    first = RING.to_ints(RING.add(bank_share, RING.from_bytes(payload[-32:], 2)))[0]
+    return payload[:-32] + RING.to_bytes(RING.sub(RING.encode_ints([first, round(first * factor**2)]), bank_share))

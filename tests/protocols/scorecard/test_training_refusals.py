@@ -8,14 +8,14 @@ import pytest
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage
 from protocols.role import Message
-from protocols.scorecard.training import _SETUP
+from protocols.scorecard.training import SETUP
 from tests.protocols.scorecard.problems import problem
 from tests.protocols.scorecard.simulator import drive
 
 KINDS = ("setup", "init", "forward.request", "forward.reply", "residual.request", "residual.reply",
-         "backward.request", "backward.reply", "norms.request", "norms.reply", "norms.open", "step.size",
+         "backward.request", "backward.reply", "norms.request", "norms.reply", "step.size",
          "coefficients", "nothing more", "_end_step", "")
-SHARES = ("init", "norms.open", "coefficients")
+SHARES = ("init", "coefficients")
 
 
 def malformed(message: Message, sender: str) -> list[tuple[str, Message]]:
@@ -53,7 +53,7 @@ def test_at_every_point_only_the_message_that_is_due_is_taken(bank_keys, platfor
             assert receiver.snapshot() == before, f"{message.kind}: {what} changed the state"
 
     drive(*roles.values(), on_message=on_message)
-    assert {kind for _, kind, _ in checked} == set(KINDS[:13])
+    assert {kind for _, kind, _ in checked} == set(KINDS[:12])
 
 
 def test_a_message_that_comes_twice_is_refused(bank_keys, platform_keys) -> None:
@@ -84,5 +84,5 @@ def test_a_setup_that_does_not_fit_is_refused(bank_keys, platform_keys, rows, co
     task = problem(220, 2, 2, seed=33)
     bank, keys = task.label_trainer(bank_keys), platform_keys.public_bytes()
     with pytest.raises(MalformedMessage, match=match):
-        bank.handle(Message("platform", "setup", _SETUP.pack(rows, columns) + keys))
+        bank.handle(Message("platform", "setup", SETUP.pack(rows, columns) + keys))
     assert bank.peer_public is None
