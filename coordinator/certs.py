@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from protocols.crypto.identity import IdentityKey
-from protocols.errors import UsageError
-from protocols.node.identity_files import trust_json, write_identity, write_private
+from protocols.errors import TrustError, UsageError
+from protocols.node.identity_files import read_private, trust_json, write_identity, write_private
+from protocols.node.tls import check_dates
 
 COORDINATOR = "coordinator"
 ROLES = ("bank", "platform")
@@ -69,16 +70,34 @@ class Validity:
 class Authority:
     """A certificate authority with an EC P-256 key."""
 
-    def __init__(self, validity: Validity):
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        name = _subject("Sealscore trial authority")
-        usage = _key_usage(authority=True)
-        self.certificate = (
-            _builder(name, name, self._key.public_key(), validity)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256()))
+    def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate):
+        self._key, self.certificate = key, certificate
+
+    @classmethod
+    def generate(cls, validity: Validity) -> Authority:
+        """A new authority."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return cls(key, _self_signed(key, _subject("Sealscore trial authority"), validity))
+
+    @classmethod
+    def load(cls, directory: Path) -> Authority:
+        """The authority in DIR/ca.key and DIR/ca.crt; TrustError if it is missing, malformed, expired or no pair."""
+        path = directory / "ca.crt"
+        try:
+            key = serialization.load_pem_private_key(read_private(directory / "ca.key"), password=None)
+            certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        except OSError as error:
+            raise TrustError(f"cannot read {path} ({error.strerror}); give the folder of ca.key with --ca") from None
+        except (ValueError, TypeError):
+            raise TrustError(f"{directory} holds no authority in PEM; give the folder of ca.key with --ca") from None
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise TrustError(f"{directory / 'ca.key'} is not the key of {path}; restore both from one backup")
+        check_dates(certificate, str(path))
+        return cls(key, certificate)
+
+    def renewed(self, validity: Validity) -> Authority:
+        """The same key and name with a new certificate: what the older one certified holds under both."""
+        return Authority(self._key, _self_signed(self._key, self.certificate.subject, validity))
 
     def key_pem(self) -> bytes:
         """The authority's private key: for a file of mode 0600."""
@@ -91,17 +110,23 @@ class Authority:
     def issue(self, name: str, validity: Validity, hosts: Sequence[str] = ()) -> tuple[bytes, bytes]:
         """A node certificate (server and client) and its key, both PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
+        return self.certify(name, key.public_key(), validity, [_host(host) for host in hosts]), _private_pem(key)
+
+    def certify(self, name: str, public: ec.EllipticCurvePublicKey, validity: Validity,
+                hosts: Sequence[x509.GeneralName] = ()) -> bytes:
+        """The PEM certificate of a node for its public key; it never outlives the authority's own."""
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        validity = Validity(validity.not_before, min(validity.not_after, self.certificate.not_valid_after_utc))
         certificate = (
-            _builder(_subject(name), self.certificate.subject, key.public_key(), validity)
+            _builder(_subject(name), self.certificate.subject, public, validity)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(x509.SubjectAlternativeName(_alternative_names(name, hosts)), critical=False)
             .add_extension(issuer_id, critical=False)
             .sign(self._key, hashes.SHA256()))
-        return certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key)
+        return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def init_federation(directory: Path, parties: Sequence[PartySpec], days: int,
@@ -128,7 +153,7 @@ def init_federation(directory: Path, parties: Sequence[PartySpec], days: int,
 
 def _write_federation(root: Path, parties: Sequence[PartySpec], validity: Validity,
                       hosts: Sequence[str]) -> dict[str, bytes]:
-    authority = Authority(validity)
+    authority = Authority.generate(validity)
     (root / "ca").mkdir(mode=0o700)
     write_private(root / "ca" / "ca.key", authority.key_pem())
     (root / "ca" / "ca.crt").write_bytes(authority.certificate_pem())
@@ -171,9 +196,18 @@ def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePubl
             .not_valid_before(validity.not_before).not_valid_after(validity.not_after))
 
 
-def _alternative_names(name: str, hosts: Sequence[str]) -> list[x509.GeneralName]:
+def _self_signed(key: ec.EllipticCurvePrivateKey, name: x509.Name, validity: Validity) -> x509.Certificate:
+    return (_builder(name, name, key.public_key(), validity)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256()))
+
+
+def _alternative_names(name: str, hosts: Sequence[x509.GeneralName]) -> list[x509.GeneralName]:
     loopback = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    return [*loopback, *map(_host, hosts), x509.UniformResourceIdentifier(f"sealscore://{name}")]
+    more = [host for host in hosts if host not in loopback]
+    return [*loopback, *more, x509.UniformResourceIdentifier(f"sealscore://{name}")]
 
 
 def _host(host: str) -> x509.GeneralName:

@@ -72,7 +72,7 @@ class CoordinatorConfig(Strict):
     node: NodeConfig = NodeConfig()
     listen: ListenConfig = ListenConfig()
     registry: RegistryConfig = RegistryConfig()
-    parties: dict[Name, PartyConfig] = Field(min_length=2)
+    parties: dict[Name, PartyConfig] = Field(default_factory=dict)
     source: Path = Field(exclude=True)
 
     @property
@@ -94,10 +94,18 @@ def load_config(path: Path | str | None = None) -> CoordinatorConfig:
     """Read `path`, else $SEALSCORE_COORDINATOR, else ./coordinator.toml; ConfigError names the setting."""
     source = Path(path or os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG).absolute()
     try:
-        content = tomllib.loads(source.read_text(encoding="utf-8"))
+        return parse_config(source.read_text(encoding="utf-8"), source)
     except FileNotFoundError:
         raise ConfigError(f"no coordinator configuration at {source}; give --config or set {CONFIG_VARIABLE}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{source.name}: cannot be read as TOML ({fault})") from None
+
+
+def parse_config(text: str, source: Path) -> CoordinatorConfig:
+    """Validate the text of the file at `source` (absolute); ConfigError names the setting."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
         raise ConfigError(f"{source.name}: cannot be read as TOML ({fault})") from None
     if "source" in content:
         raise ConfigError(f"{source.name}: setting source: unknown setting")

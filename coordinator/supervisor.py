@@ -17,8 +17,9 @@ from pathlib import Path
 
 import httpx
 
-from coordinator.config import CONFIG_VARIABLE, CoordinatorConfig, split_address
+from coordinator.config import CONFIG_VARIABLE, CoordinatorConfig, load_config, split_address
 from coordinator.flower.adapter import Control, healthy, supernode_public_key
+from coordinator.members import stamp_of, supernode_digests
 from coordinator.registry import Registry
 from coordinator.watch import RunWatch
 from protocols.errors import SealscoreError
@@ -46,11 +47,14 @@ class CoordinatorNode:
         self._supervisor: Supervisor | None = None
         self._nodes: dict[str, int] = {}  # SuperNodes as registered
         self._told: dict[str, int] = {}  # process ids in the ready file
+        self._stamp = stamp_of(config.source)
+        self._keys: dict[str, str] = {}  # SHA-256 of the registered SuperNode keys
+        self._reload_error: str | None = None
+        self._asked = threading.Event()
 
     def start(self) -> None:
         """Check files, keys and ports, start all processes, register the parties' SuperNodes."""
-        keys = {n: supernode_public_key(self._config.resolve(p.supernode_public_key))
-                for n, p in self._config.parties.items()}
+        keys = _supernode_keys(self._config)
         NodeTls.load(self._config.home)  # expired or foreign: its sentence here, not four processes that cannot start
         self._require_ports()
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,7 +63,12 @@ class CoordinatorNode:
         self._supervisor.start()
         with Control(self._config.listen.superlink, self._ca) as control:
             self._nodes = control.register(keys)
+        self._keys = supernode_digests(self._config)
         self._write_ready()
+
+    def reload(self) -> None:
+        """Ask for the parties to be read again; `watch` does it within a second."""
+        self._asked.set()
 
     def watch(self, stop: threading.Event) -> None:
         """Until `stop`: end runs that Flower has lost, close cancelled ones, keep the ready file up to date."""
@@ -67,6 +76,8 @@ class CoordinatorNode:
         run_watch = RunWatch(registry, lambda: Control(self._config.listen.superlink, self._ca))
         try:
             while not stop.wait(WATCH_S):
+                if self._asked.is_set() or stamp_of(self._config.source) != self._stamp:
+                    self._take_parties()
                 if self.pids() != self._told:
                     self._write_ready()
                 try:
@@ -89,6 +100,32 @@ class CoordinatorNode:
     def pids(self) -> dict[str, int]:
         """Process ids by name: superlink, superexec, front, hub."""
         return self._supervisor.pids() if self._supervisor is not None else {}
+
+    def _take_parties(self) -> None:
+        """Register the SuperNodes of the parties in the file as it is now; nobody else is touched.
+
+        A file or key that is wrong is told in the log and the ready file, and the parties stay as they were.
+        """
+        self._asked.clear()
+        self._stamp = stamp_of(self._config.source)
+        try:
+            self._register(load_config(self._config.source))
+            self._reload_error = None
+        except (SealscoreError, OSError) as error:
+            self._reload_error = str(error)
+            log.error("parties were not taken over: %s", error)
+        self._write_ready()
+
+    def _register(self, new: CoordinatorConfig) -> None:
+        if (new.node, new.listen, new.registry) != (self._config.node, self._config.listen, self._config.registry):
+            log.warning("%s: only changed parties are taken over now; restart for the rest", new.source.name)
+        with Control(self._config.listen.superlink, self._ca) as control:
+            self._nodes = control.register(_supernode_keys(new))
+        gone, come = set(self._keys) - set(new.parties), set(new.parties) - set(self._keys)
+        self._keys = supernode_digests(new)
+        self._config = self._config.model_copy(update={"parties": new.parties})
+        log.info("parties taken over: %s added, %s removed", ", ".join(sorted(come)) or "none",
+                 ", ".join(sorted(gone)) or "none")
 
     def _require_ports(self) -> None:
         for name in ("front", "hub", "superlink"):
@@ -131,17 +168,23 @@ class CoordinatorNode:
     def _hub(self) -> tuple[str, ...]:
         host, port = split_address(self._config.listen.hub)
         return python_module("coordinator.hub_main", "--home", str(self._config.home), "--host", host,
-                             "--port", str(port), "--registry", self._config.registry_url)
+                             "--port", str(port), "--registry", self._config.registry_url,
+                             "--config", str(self._config.source))
 
     def _write_ready(self) -> None:
         listen, self._told = self._config.listen, self.pids()
         facts = {
             "pid": os.getpid(), "processes": self._told, "nodes": {n: str(i) for n, i in self._nodes.items()},
             "front": listen.front, "hub": listen.hub, "superlink": listen.superlink,
+            "supernodes": self._keys, "reload_error": self._reload_error,
         }
         draft = self._state / "ready.json.new"
         draft.write_text(json.dumps(facts, indent=2) + "\n")
         draft.replace(self._state / "ready.json")
+
+
+def _supernode_keys(config: CoordinatorConfig) -> dict[str, bytes]:
+    return {n: supernode_public_key(config.resolve(p.supernode_public_key)) for n, p in config.parties.items()}
 
 
 def _listens(address: str) -> bool:

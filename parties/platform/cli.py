@@ -1,11 +1,21 @@
 """`sealscore platform`: a platform's node."""
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from parties.platform.side import PlatformSide
+from parties.runtime import doctor
 from parties.runtime.cli import party_app
 from protocols.node import cli
+from protocols.node.health import Finding
+from protocols.node.node_file import NodeFile
 
 
 def main(argv: list[str]) -> int:
     """Entry point of `sealscore platform`."""
     return cli.run(party_app("platform", PlatformSide), argv, "platform")
+
+
+def examine(node: NodeFile) -> Iterable[Finding]:
+    """What `sealscore doctor` finds at a platform."""
+    return doctor.examine(node, PlatformSide)

@@ -22,7 +22,8 @@ TREE = {
     "ReplayRefused": ("ProtocolError", 1),
     "RunFailed": ("SealscoreError", 1),
 }
-COMMANDS = {"audit", "bank", "certs", "coordinator", "demo", "plan", "platform", "run", "runs", "score"}
+COMMANDS = {"audit", "backup", "bank", "certs", "coordinator", "demo", "doctor", "plan", "platform", "restore", "run",
+            "runs", "score", "systemd"}
 
 
 def defined() -> dict[str, type]:

@@ -27,6 +27,10 @@ def test_defaults_and_relative_paths(tmp_path: Path):
     assert config.resolve(config.parties["bank"].supernode_public_key) == tmp_path / "bank.pub"
 
 
+def test_a_coordinator_may_wait_for_its_first_party(tmp_path: Path):
+    assert load_config(write(tmp_path, "")).parties == {}
+
+
 def test_the_variable_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(CONFIG_VARIABLE, str(write(tmp_path, PARTIES)))
     assert load_config().source == tmp_path / "coordinator.toml"
@@ -35,7 +39,6 @@ def test_the_variable_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "parties"),
         (PARTIES + "[extra]\n", "extra"),
         ("source = 'x'\n" + PARTIES, "source"),
         ('[listen]\nsuperlink = "0.0.0.0:1234"\n' + PARTIES, "must listen on 127.0.0.1"),

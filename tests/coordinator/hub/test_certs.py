@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from coordinator import certs_cli
+from protocols.node import certs_cli
 from coordinator.certs import PartySpec, init_federation
 from protocols.crypto.identity import fingerprint
 from protocols.errors import UsageError
