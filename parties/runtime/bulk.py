@@ -28,6 +28,7 @@ GET = "/sealscore.hub.v1.Hub/Get"
 DROP = "/sealscore.hub.v1.Hub/Drop"
 BACKOFF_S = (0.1, 2.0)  # first and longest pause before a call is repeated
 SLOWEST_BYTES_PER_S = 1_000_000  # a transfer may take this long beyond the deadline
+LAST_ATTEMPT_S = 2.0
 MAX_ACK_BYTES = 16
 _FULL = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.ABORTED)
 
@@ -78,7 +79,7 @@ class Bulk:
             except grpc.FutureCancelledError:
                 raise HubUnreachable(f"the put into slot {slot} was ended from this side") from None
             except grpc.RpcError as error:
-                self._retry(error, slot, end, pause)
+                self._retry(error, end, pause)
 
     def get(self, slot: str, timeout_s: float, sha256: bytes | None = None) -> bytes | None:
         """The bulk, or None when it is not complete after `timeout_s` (see `missing`) or this object was closed.
@@ -93,7 +94,7 @@ class Bulk:
                 data = self._try_get(slot, max(0.0, end - time.monotonic()))
             except grpc.RpcError as error:
                 data = None
-                self._note(error, slot)
+                self._note(error)
                 self._closed.wait(min(next(pauses), max(0.0, end - time.monotonic())))
             if data is not None and sha256 not in (None, hashlib.sha256(data).digest()):
                 raise ProtocolError(f"slot {slot}: {len(data)} bytes without the announced digest; the hub or the "
@@ -112,7 +113,7 @@ class Bulk:
         except grpc.RpcError as error:
             if error.code() in _FULL:
                 return False
-            if isinstance(fault := self._fault(error, slot), HubUnreachable):
+            if isinstance(fault := self._fault(error), HubUnreachable):
                 return False
             raise fault from None
         self._gone(request)
@@ -198,18 +199,18 @@ class Bulk:
 
     # faults
 
-    def _retry(self, error: grpc.RpcError, slot: str, end: float, pause: float) -> None:
+    def _retry(self, error: grpc.RpcError, end: float, pause: float) -> None:
         """Wait before a put is repeated, or raise what ends it."""
-        fault = self._fault(error, slot)
+        fault = self._fault(error)
         lasting = not isinstance(fault, HubUnreachable) and error.code() not in _FULL
-        if lasting or time.monotonic() >= end or self._closed.wait(min(pause, _left(end))):
+        if lasting or time.monotonic() >= end or self._closed.wait(pause):
             raise fault from None
 
-    def _note(self, error: grpc.RpcError, slot: str) -> None:
+    def _note(self, error: grpc.RpcError) -> None:
         """Raise what a get may not wait for: a refusal, or a hub that has been away beyond the deadline."""
         if self._closed.is_set():
             return
-        fault, now = self._fault(error, slot), time.monotonic()
+        fault, now = self._fault(error), time.monotonic()
         if error.code() in _FULL:
             self._away_since = None
             return
@@ -217,19 +218,20 @@ class Bulk:
         if not isinstance(fault, HubUnreachable) or now - self._away_since > self._deadline_s:
             raise fault from None
 
-    def _fault(self, error: grpc.RpcError, slot: str) -> SealscoreError:
+    def _fault(self, error: grpc.RpcError) -> SealscoreError:
         fault = self._client.fault(error)
         if error.code() in _FULL:
             return RunFailed("coordinator", self.phase, f"no room at the hub: {error.details()}",
                              "give the hub more room (--bulk-mib) or run less at a time, then resume the run")
         if error.code() == grpc.StatusCode.UNAUTHENTICATED or not isinstance(fault, ProtocolError):
             return fault
-        return RunFailed("coordinator", self.phase, f"the hub refused {self._client.name} slot {slot}: "
+        return RunFailed("coordinator", self.phase, f"the hub refused a call of {self._client.name} about a bulk: "
                          f"{error.details()}", "see why the run ended, or start a new one")
 
 
 def _left(end: float) -> float:
-    return max(0.05, end - time.monotonic())
+    """Seconds that an attempt may take: the last one has time enough to hear why the hub refuses."""
+    return max(LAST_ATTEMPT_S, end - time.monotonic())
 
 
 def _pauses() -> Iterator[float]:
