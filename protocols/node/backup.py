@@ -1,0 +1,257 @@
+"""Backup and restore of a node's home: a sealed tar with a manifest, taken while the node runs.
+
+What is in it: configuration, identity, TLS and SuperNode keys, the parties a coordinator knows, and `state`. SQLite
+files are copied by SQLite's backup API; the audit log is read so that a restored one fits its checkpoints and
+agreements. What is not: tables, logs, sockets and Flower's own files, which are made again, and the stores of runs
+that have not finished. Those hold one-time masks: a node that went on from an older copy of one could send two
+different values under the same mask, which would show their difference.
+"""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from protocols.errors import SealscoreError, TrustError, UsageError
+from protocols.node.identity_files import load_identity, sync_folder
+from protocols.node.sealed_file import OpeningReader, SealingWriter
+from protocols.node.tls import NodeTls
+
+MANIFEST = "manifest.json"
+FOLDERS = ("identity", "tls", "flower", "parties", "state")
+FILES = ("*.toml", "request.json", "bundle.json")
+MAX_MANIFEST_BYTES = 64 * 1024**2
+_AUDIT_FIRST = ("state/audit/checkpoints.jsonl", "state/audit/log.jsonl")  # the rest, also agreements, after these
+_LEFT_OUT = ("state/flower/", "state/local/", "state/superlink.db", "state/ready.json", "state/superexec.secret")
+_SUFFIXES_LEFT_OUT = (".part", ".new", "-wal", "-shm", "-journal", ".lock")
+_SQLITE = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a backup holds."""
+
+    node: str
+    made_at: str
+    files: int
+    bytes: int
+    runs_left_out: tuple[str, ...]
+
+
+def backup(home: Path, out: Path, passphrase: bytes) -> Summary:
+    """Write a sealed backup of the node at `home` to the new file `out` (0600), whole or not at all."""
+    load_identity(home)
+    if out.exists():
+        raise UsageError(f"{out} exists already; choose another name with --out")
+    draft = out.with_name(out.name + ".part")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as sink:
+            summary = _write(home, sink, passphrase)
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.rename(draft, out)
+        sync_folder(out.absolute().parent)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return summary
+
+
+def restore(source: Path, home: Path, passphrase: bytes) -> Summary:
+    """Make `home` anew from a backup, after the whole file was verified; UsageError if it is there and not empty."""
+    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+        raise UsageError(f"{home} is there and not empty; restore into a new home, then stop the old node and move it")
+    with source.open("rb") as file:
+        manifest = _verify(OpeningReader(file, passphrase, str(source)), str(source))
+    home.absolute().parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.absolute().parent))
+    try:
+        with source.open("rb") as file:
+            _extract(OpeningReader(file, passphrase, str(source)), draft, manifest)
+        load_identity(draft)
+        os.replace(draft, home)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    sync_folder(home.absolute().parent)
+    return _summary(manifest)
+
+
+# -- writing
+
+
+def _write(home: Path, sink: IO[bytes], passphrase: bytes) -> Summary:
+    writer = SealingWriter(sink, passphrase)
+    unfinished = _unfinished_runs(home)
+    entries: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory(prefix=".backup-", dir=home) as scratch, \
+            tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        for name in _names(home, unfinished):
+            entry = _add(archive, home / name, name, Path(scratch))
+            if entry is not None:
+                entries[name] = entry
+        manifest = {"format": 1, "node": _node_name(home), "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "files": entries, "runs_left_out": sorted(unfinished)}
+        data = json.dumps(manifest, sort_keys=True).encode()
+        archive.addfile(_header(MANIFEST, len(data), 0o600), io.BytesIO(data))
+    writer.finish()
+    return _summary(manifest)
+
+
+def _names(home: Path, unfinished: set[str]) -> Iterator[str]:
+    """Relative names of what belongs in a backup, the audit log's files first."""
+    found = [p for pattern in FILES for p in home.glob(pattern)]
+    found += [p for folder in FOLDERS for p in (home / folder).rglob("*")]
+    names = sorted({p.relative_to(home).as_posix() for p in found if p.is_file() and not p.is_symlink()})
+    kept = [n for n in names if not n.startswith(_LEFT_OUT) and not n.endswith(_SUFFIXES_LEFT_OUT)
+            and not (n.startswith("state/runs/") and n.split("/")[2] in unfinished)]
+    first = [n for n in _AUDIT_FIRST if n in kept]
+    yield from first
+    yield from (n for n in kept if n not in first)
+
+
+def _unfinished_runs(home: Path) -> set[str]:
+    """Runs that go on or might be resumed, and those whose store cannot be read: their masks stay here."""
+    return {p.name for p in (home / "state" / "runs").glob("*") if not _finished(p / "run.db")}
+
+
+def _finished(store: Path) -> bool:
+    try:
+        with contextlib.closing(_reading(store)) as connection:
+            row = connection.execute("SELECT value FROM fact WHERE name = 'state'").fetchone()
+        return row is not None and json.loads(row[0])["state"] in ("finished", "cancelled")
+    except (sqlite3.Error, ValueError, KeyError, TypeError):
+        return False
+
+
+def _reading(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: str, scratch: Path) -> dict[str, Any] | None:
+    """Put one file in; what is recorded of it, or None if it went away meanwhile."""
+    try:
+        mode = 0o600 if path.stat().st_mode & 0o077 == 0 else 0o644
+        with _frozen(path, scratch).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size  # a log may grow meanwhile: what is there now is what counts
+            hashing = _Hashing(file, size)
+            archive.addfile(_header(name, size, mode), hashing)
+    except FileNotFoundError:
+        return None
+    return {"sha256": hashing.digest.hexdigest(), "bytes": size, "mode": mode}
+
+
+def _frozen(path: Path, scratch: Path) -> Path:
+    """The file itself, or a consistent copy of an SQLite database."""
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE)) != _SQLITE:
+            return path
+    copy = scratch / "copy.db"
+    copy.unlink(missing_ok=True)
+    os.close(os.open(copy, os.O_CREAT | os.O_WRONLY, 0o600))
+    try:
+        with contextlib.closing(_reading(path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+            target.execute("PRAGMA journal_mode=DELETE").close()
+    except sqlite3.Error as fault:
+        raise SealscoreError(f"{path} cannot be copied ({type(fault).__name__}); check the disk, try again") from None
+    return copy
+
+
+class _Hashing:
+    """Reads exactly `size` bytes of a file and hashes them."""
+
+    def __init__(self, file: IO[bytes], size: int):
+        self._file, self._left, self.digest = file, size, hashlib.sha256()
+
+    def read(self, count: int) -> bytes:
+        data = self._file.read(min(count, self._left))
+        self._left -= len(data)
+        self.digest.update(data)
+        return data
+
+
+def _header(name: str, size: int, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, mode
+    return info
+
+
+def _node_name(home: Path) -> str:
+    """The node's certified name, or that of its folder."""
+    try:
+        return NodeTls.load(home).name
+    except TrustError:  # an expired certificate must not keep a node from being backed up
+        return home.resolve().name
+
+
+# -- reading
+
+
+def _members(stream: OpeningReader, source: str) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for info in archive:
+                file = archive.extractfile(info)
+                if file is None or not _is_plain(info.name):
+                    raise TrustError(f"{source} holds {info.name[:80]!r}, which is no plain file of a home; it was not "
+                                     "made by `sealscore backup`")
+                yield info, file
+        while stream.read(1024 * 1024):  # to the authenticated end
+            continue
+    except tarfile.TarError as fault:
+        raise TrustError(f"{source} is damaged inside ({type(fault).__name__}); use another backup") from None
+
+
+def _is_plain(name: str) -> bool:
+    path = PurePosixPath(name)
+    return name == path.as_posix() and not path.is_absolute() and ".." not in path.parts and (
+        len(path.parts) == 1 or path.parts[0] in FOLDERS)
+
+
+def _verify(stream: OpeningReader, source: str) -> dict[str, Any]:
+    """Read everything, write nothing; the manifest, which fits what was read."""
+    found: dict[str, dict[str, Any]] = {}
+    manifest: Any = None
+    for info, file in _members(stream, source):
+        if info.name == MANIFEST:
+            manifest = json.loads(file.read(MAX_MANIFEST_BYTES))
+            continue
+        found[info.name] = {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": info.size,
+                            "mode": info.mode}
+    if not isinstance(manifest, dict) or manifest.get("files") != found or manifest.get("format") != 1:
+        raise TrustError(f"{source}: its files are not those of its manifest; use another backup")
+    return manifest
+
+
+def _extract(stream: OpeningReader, draft: Path, manifest: dict[str, Any]) -> None:
+    for info, file in _members(stream, "the backup"):
+        if info.name == MANIFEST:
+            continue
+        target = draft / info.name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = 0o600 if info.mode & 0o077 == 0 else 0o644
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as sink:
+            shutil.copyfileobj(file, sink)
+            sink.flush()
+            os.fsync(sink.fileno())
+        with target.open("rb") as written:
+            if hashlib.file_digest(written, "sha256").hexdigest() != manifest["files"][info.name]["sha256"]:
+                raise TrustError(f"{info.name} was not written as it is in the backup; check the disk")
+
+
+def _summary(manifest: dict[str, Any]) -> Summary:
+    sizes = [entry["bytes"] for entry in manifest["files"].values()]
+    return Summary(manifest["node"], manifest["made_at"], len(sizes), sum(sizes), tuple(manifest["runs_left_out"]))
