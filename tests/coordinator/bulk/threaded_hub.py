@@ -2,23 +2,31 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import queue
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import numpy as np
 
-from coordinator.bulk import BulkStore, Limits
+from coordinator.bulk import MIB, BulkStore, Limits
 from coordinator.bulk_usage import UsageFiles
 from coordinator.hub import Hub, server
 from protocols.crypto.aggregate import HEADER_BYTES, TAG_BYTES
 from protocols.crypto.params import wire_tag
 from protocols.errors import UsageError
 from protocols.node.tls import NodeTls
+from protocols.wire.hub_pb2 import BulkChunk, BulkHeader, BulkRequest
 
 RUN, OTHER_RUN, UNKNOWN_RUN = ("r-" + c * 16 for c in "23f")
-PARTIES = ("bank-1", "bank-2", "bank-3", "platform")
+BANKS = ("bank-1", "bank-2", "bank-3")
+PARTIES = (*BANKS, "platform")
+LIMITS = Limits(bulk_bytes=12 * MIB, run_bytes=16 * MIB, total_bytes=32 * MIB, run_slots=8, party_calls=4)
+CODES = grpc.StatusCode
 
 
 class Runs:
@@ -96,3 +104,25 @@ def total(*summands: bytes) -> bytes:
     sums = np.array([sum(column) for column in zip(*words, strict=True)], dtype="<u8")
     assert len(summands[0]) >= HEADER_BYTES
     return summands[0][:TAG_BYTES] + sums.tobytes()
+
+
+def header(data: bytes = b"x", **changes) -> bytes:
+    values = {"version": 1, "run": RUN, "slot": "s", "sender": "platform", "receivers": ["bank-1"], "size": len(data),
+              "sha256": hashlib.sha256(data).digest(), **changes}
+    return BulkChunk(header=BulkHeader(**values)).SerializeToString(deterministic=True)
+
+
+def chunk(data: bytes) -> bytes:
+    return BulkChunk(data=data).SerializeToString(deterministic=True)
+
+
+def request(**changes) -> bytes:
+    values = {"version": 1, "run": RUN, "slot": "s", "party": "bank-1", **changes}
+    return BulkRequest(**values).SerializeToString(deterministic=True)
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 5
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
