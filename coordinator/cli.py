@@ -120,14 +120,15 @@ def _taken(settings: CoordinatorConfig, name: str) -> str:
     if not is_serving(settings):
         return "The coordinator is not running; it reads this at its next start."
     ready, wanted = settings.home / "state" / "ready.json", members.supernode_digests(settings).get(name)
-    end = time.monotonic() + TAKEN_S
+    stamp, end = list(members.stamp_of(settings.source)), time.monotonic() + TAKEN_S
     while time.monotonic() < end:
         with contextlib.suppress(OSError, ValueError):
             facts = json.loads(ready.read_text())
             if facts["supernodes"].get(name) == wanted:
                 return "The running coordinator has taken it; nobody was restarted."
-            if facts["reload_error"]:
-                raise SealscoreError(f"the running coordinator refused it: {facts['reload_error']}")
+            if facts["reload_error"] and facts["stamp"] == stamp:
+                raise SealscoreError(f"{settings.source.name} is written, but the running coordinator could not take "
+                                     f"it and tries again: {facts['reload_error']}")
         time.sleep(0.2)
     raise SealscoreError(f"{settings.source.name} is written, but the running coordinator has not taken it within "
                          f"{TAKEN_S:.0f} s; see its log")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import socket
 import ssl
@@ -36,6 +37,7 @@ from protocols.node.tls import NodeTls
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
+RETRY_S = 10.0  # after parties could not be taken over: the SuperLink may be on its way back
 
 
 class CoordinatorNode:
@@ -50,6 +52,7 @@ class CoordinatorNode:
         self._stamp = stamp_of(config.source)
         self._keys: dict[str, str] = {}  # SHA-256 of the registered SuperNode keys
         self._reload_error: str | None = None
+        self._retry_at = math.inf
         self._asked = threading.Event()
 
     def start(self) -> None:
@@ -76,7 +79,8 @@ class CoordinatorNode:
         run_watch = RunWatch(registry, lambda: Control(self._config.listen.superlink, self._ca))
         try:
             while not stop.wait(WATCH_S):
-                if self._asked.is_set() or stamp_of(self._config.source) != self._stamp:
+                due = self._asked.is_set() or time.monotonic() > self._retry_at
+                if due or stamp_of(self._config.source) != self._stamp:
                     self._take_parties()
                 if self.pids() != self._told:
                     self._write_ready()
@@ -110,9 +114,9 @@ class CoordinatorNode:
         self._stamp = stamp_of(self._config.source)
         try:
             self._register(load_config(self._config.source))
-            self._reload_error = None
+            self._reload_error, self._retry_at = None, math.inf
         except (SealscoreError, OSError) as error:
-            self._reload_error = str(error)
+            self._reload_error, self._retry_at = str(error), time.monotonic() + RETRY_S
             log.error("parties were not taken over: %s", error)
         self._write_ready()
 
@@ -177,6 +181,7 @@ class CoordinatorNode:
             "pid": os.getpid(), "processes": self._told, "nodes": {n: str(i) for n, i in self._nodes.items()},
             "front": listen.front, "hub": listen.hub, "superlink": listen.superlink,
             "supernodes": self._keys, "reload_error": self._reload_error,
+            "stamp": self._stamp,  # of the file that was last looked at
         }
         draft = self._state / "ready.json.new"
         draft.write_text(json.dumps(facts, indent=2) + "\n")

@@ -33,7 +33,8 @@ FOLDERS = ("identity", "tls", "flower", "parties", "state")
 FILES = ("*.toml", "request.json", "bundle.json")
 MAX_MANIFEST_BYTES = 64 * 1024**2
 _AUDIT_FIRST = ("state/audit/checkpoints.jsonl", "state/audit/log.jsonl")  # the rest, also agreements, after these
-_LEFT_OUT = ("state/flower/", "state/local/", "state/superlink.db", "state/ready.json", "state/superexec.secret")
+_LEFT_OUT = ("state/flower/", "state/local/", "state/superlink.db", "state/ready.json", "state/superexec.secret",
+             "state/audit/lock")
 _SUFFIXES_LEFT_OUT = (".part", ".new", "-wal", "-shm", "-journal", ".lock")
 _SQLITE = b"SQLite format 3\0"
 

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from protocols.node import certs_cli
 from coordinator.certs import PartySpec, init_federation
 from protocols.crypto.identity import fingerprint
 from protocols.errors import UsageError
+from protocols.node import certs_cli
 from protocols.node.identity_files import load_identity, load_trust
 from protocols.node.tls import NodeTls
 
