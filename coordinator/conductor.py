@@ -1,7 +1,8 @@
 """Conducts one run: agree, execute, publish. It carries identifiers, digests and metrics, and cannot read more.
 
 Every call to a party may be repeated: a run that failed is conducted again from the start with the same id, and the
-parties answer with what they already did.
+parties answer with what they already did. A run whose conductor was killed under way is conducted on from the
+agreement that the parties signed; they are told nothing in between.
 """
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from protocols.plan import Plan
 
 Body = dict[str, Any]
 ME = "coordinator"
+UNDER_WAY = ("running", "publishing")
 POLL_S = 0.5
+TURN_S = 30.0  # between the start of a Flower run and the registry's note of it
 CANCEL_GRACE_S = 20.0
 
 
@@ -45,38 +48,70 @@ class Cancelled(SealscoreError):
     """Somebody asked for the end of the run."""
 
 
+class Abandoned(SealscoreError):
+    """This Flower run conducts no longer, and says nothing about the run: the node looks after that."""
+
+
 class Conductor:
-    """One run. `conduct` leaves the registry in state finished, failed or cancelled."""
+    """One run for one Flower run. `conduct` leaves the registry in state finished, failed or cancelled.
+
+    Abandoned leaves the registry as it is: another Flower run has taken this one's place, or will.
+    """
 
     def __init__(
-        self, registry: Registry, run: str, identities: dict[str, str], exchange: Exchange, trail: Trail,
-        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+        self, registry: Registry, run: str, flower_run: str, identities: dict[str, str], exchange: Exchange,
+        trail: Trail, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ):
         self._registry, self._run, self._exchange, self._trail = registry, run, exchange, trail
+        self._flower_run = flower_run
         self._clock, self._sleep = clock, sleep
         self._plan = Plan.from_canonical(registry.run(run)["plan_json"].encode())
         self._parties = sorted(self._plan.parties)
         self._identities = {p: identities[p] for p in self._parties}
         self._phase = "agree"
 
+    def await_turn(self) -> None:
+        """Wait until the registry names this Flower run as the newest of the run; Abandoned when it does not."""
+        end = self._clock() + TURN_S
+        while self._registry.standing(self._run)[1] != self._flower_run:
+            if self._clock() > end:
+                raise Abandoned(f"{self._run} belongs to another Flower run")
+            self._sleep(POLL_S)
+
     def conduct(self) -> None:
         """Run the three rounds; RunFailed and any other fault end up in the registry and are raised."""
         try:
-            self._trail.run(self._run, "launched", plan=self._plan.digest(), purpose=self._plan.purpose)
-            signed = self._agree()
-            self._execute(signed)
-            self._publish()
+            self._rounds()
+        except Abandoned:
+            raise
         except Cancelled:
             self._finish_cancel()
             self._trail.run(self._run, "cancelled")
         except RunFailed as failure:
-            self._registry.fail(self._run, failure.party, failure.phase, failure.cause, failure.next_step)
+            self._fail(failure.party, failure.phase, failure.cause, failure.next_step)
             self._trail.run(self._run, "failed", party=failure.party, phase=failure.phase, cause=failure.cause)
             raise
         except Exception as fault:
             cause = str(fault) if isinstance(fault, SealscoreError) else f"internal fault ({type(fault).__name__})"
-            self._registry.fail(self._run, ME, self._phase, cause, f"see the log; {self._resume()}")
+            self._fail(ME, self._phase, cause, f"see the log; {self._resume()}")
             raise
+
+    def _rounds(self) -> None:
+        self._stop()
+        self._registry.conducted(self._run, self._flower_run)
+        self._trail.run(self._run, "launched", plan=self._plan.digest(), purpose=self._plan.purpose)
+        if self._registry.run_state(self._run) in UNDER_WAY:
+            self._raise_reported()
+            signed = self._registry.statements(self._run)
+            self._checked(signed)
+        else:
+            signed = self._agree()
+            self._registry.forget_ends(self._run)
+        self._execute(signed)
+        self._publish()
+
+    def _fail(self, party: str, phase: str, cause: str, next_step: str) -> None:
+        self._registry.fail(self._run, party, phase, cause, next_step, by=self._flower_run)
 
     def _agree(self) -> Body:
         self._enter("agreeing", "agree")
@@ -105,7 +140,6 @@ class Conductor:
 
     def _execute(self, signed: Body) -> None:
         self._enter("running", "execute")
-        self._registry.forget_ends(self._run)
         body = {"run": self._run, "plan": self._plan.canonical().decode(), "statements": signed}
         self._ask("execute", dict.fromkeys(self._parties, body))
         self._wait_for_parties()
@@ -115,17 +149,21 @@ class Conductor:
         end = self._clock() + self._plan.limits.run_deadline_s
         while True:
             self._stop()
-            ended = {p: self._registry.outcome(self._run, p) for p in self._parties}
-            failed = [o for o in ended.values() if o is not None and o["state"] != "finished"]
-            if failed:
-                raise self._reported(min(failed, key=lambda o: (o["state"] != "failed", o["updated_at"])))
-            late = [p for p, outcome in ended.items() if outcome is None]
+            late = self._raise_reported()
             if not late:
                 return
             if self._clock() > end:
                 cause = f"no end within limits.run_deadline_s = {self._plan.limits.run_deadline_s} s"
                 raise RunFailed(late[0], "execute", cause, self._resume())
             self._sleep(POLL_S)
+
+    def _raise_reported(self) -> list[str]:
+        """RunFailed in the words of a party that reported a failure; otherwise the parties whose part has not ended."""
+        ended = {p: self._registry.outcome(self._run, p) for p in self._parties}
+        failed = [o for o in ended.values() if o is not None and o["state"] != "finished"]
+        if failed:
+            raise self._reported(min(failed, key=lambda o: (o["state"] != "failed", o["updated_at"])))
+        return [p for p, outcome in ended.items() if outcome is None]
 
     def _reported(self, outcome: Body) -> RunFailed:
         if outcome["state"] == "cancelled":
@@ -146,7 +184,7 @@ class Conductor:
         if self._plan.kind == "train":
             self._registry.publish_model(card["model_id"], self._run, card, _half_digests(card["halves"]))
         self._note("publish", "finished")
-        if not self._registry.set_state(self._run, "finished"):
+        if not self._registry.set_state(self._run, "finished", by=self._flower_run):
             self._stop()
         self._trail.run(self._run, "finished", halves=_half_digests(card["halves"]))
 
@@ -205,15 +243,19 @@ class Conductor:
 
     def _enter(self, state: str, phase: str) -> None:
         self._phase = phase
-        if not self._registry.enter(self._run, state):
+        if not self._registry.enter(self._run, state, by=self._flower_run):
             self._stop()
             raise SealscoreError(f"the run is {self._registry.run_state(self._run)} and cannot become {state}")
 
     def _stop(self) -> None:
-        """Raise when somebody ended the run meanwhile."""
-        state = self._registry.run_state(self._run)
-        if state == "cancelling" or state in TERMINAL:
+        """Raise when somebody ended the run meanwhile, or another Flower run conducts it."""
+        state, flower_run = self._registry.standing(self._run)
+        if flower_run != self._flower_run:
+            raise Abandoned(f"another Flower run conducts {self._run}")
+        if state in ("cancelling", "cancelled"):
             raise Cancelled(f"the run is {state}")
+        if state in TERMINAL:
+            raise Abandoned(f"the run is {state} already")
 
     def _finish_cancel(self) -> None:
         """Wait a little for the parties to report, then close the run."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from coordinator.config import CoordinatorConfig
 from coordinator.plan_file import catalogues_of, require_sound
-from coordinator.registry import TERMINAL, Registry, new_run_id
+from coordinator.registry import ACTIVE, ATTEMPTS, TERMINAL, Registry, new_run_id
 from protocols.errors import RunFailed, SealscoreError
 from protocols.node.progress import PhaseProgress, ProgressView
 from protocols.plan import Plan
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 ABSENT_S = 60.0
+SUBMIT_WITHIN_S = 20.0  # a SuperLink that was killed is back before that
 _HEADLINES = {
     "submitted": "waiting for Flower", "agreeing": "waiting for both parties to agree", "running": "running",
     "publishing": "publishing", "finished": "finished", "failed": "failed", "cancelling": "cancelling",
@@ -37,7 +38,7 @@ def submit(config: CoordinatorConfig, registry: Registry, plan: Plan) -> str:
 
 
 def resume(config: CoordinatorConfig, registry: Registry, run: str) -> None:
-    """Start another Flower run for a failed run: the parties continue from what they have."""
+    """Start a failed run again: the parties continue from what they have."""
     registry.run(run)
     with _control(config) as control:
         registry.reopen(run)
@@ -46,10 +47,22 @@ def resume(config: CoordinatorConfig, registry: Registry, run: str) -> None:
 
 def _start(registry: Registry, control: Control, run: str) -> None:
     try:
-        registry.attach_flower_run(run, control.submit(run))
+        registry.attach_flower_run(run, _submitted(control, run))
     except SealscoreError as error:
         registry.fail(run, "coordinator", "submitted", str(error), f"`sealscore runs resume {run}`")
         raise
+
+
+def _submitted(control: Control, run: str) -> int:
+    """The id of a new Flower run. One that started although no answer came gives up by itself: it is not attached."""
+    end = time.monotonic() + SUBMIT_WITHIN_S
+    while True:
+        try:
+            return control.submit(run)
+        except SealscoreError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(POLL_S)
 
 
 def _control(config: CoordinatorConfig) -> Control:
@@ -77,7 +90,7 @@ def follow(config: CoordinatorConfig, registry: Registry, run: str, view: Progre
     absent_since: float | None = None
     while True:
         row = registry.run(run)
-        view.show(rows_of(registry, run), _HEADLINES[row["state"]])
+        view.show(rows_of(registry, run), _headline(registry, row))
         if row["state"] in TERMINAL:
             return row
         absent_since = None if is_serving(config) else absent_since or time.monotonic()
@@ -85,6 +98,25 @@ def follow(config: CoordinatorConfig, registry: Registry, run: str, view: Progre
             raise SealscoreError(f"the coordinator stopped while {run} was {row['state']}; start it again and see "
                                  f"`sealscore runs show {run}`")
         time.sleep(POLL_S)
+
+
+def _headline(registry: Registry, row: dict[str, Any]) -> str:
+    again = continued_text(attempts_of(registry, row["id"])) if row["state"] in ACTIVE else ""
+    return "; ".join(filter(None, (_HEADLINES[row["state"]], again)))
+
+
+def attempts_of(registry: Registry, run: str) -> dict[str, Any]:
+    """Which Flower run of a run this is since it was submitted or resumed, of how many, and why others were lost."""
+    made = registry.attempts(run)
+    lost = [{"number": a["number"], "lost_at": a["lost_at"], "cause": a["cause"]} for a in made if a["lost_at"]]
+    return {"number": len(made), "of": ATTEMPTS, "lost": lost}
+
+
+def continued_text(attempts: dict[str, Any]) -> str:
+    """That a run went on by itself, or an empty text."""
+    if attempts["number"] < 2:
+        return ""
+    return f"continued after the control plane was lost (attempt {attempts['number']} of {attempts['of']})"
 
 
 def rows_of(registry: Registry, run: str) -> list[PhaseProgress]:
@@ -118,8 +150,8 @@ def summary(registry: Registry, row: dict[str, Any]) -> dict[str, Any]:
     return {
         "run": row["id"], "state": row["state"], "kind": plan["kind"], "purpose": plan["purpose"],
         "created_at": row["created_at"], "updated_at": row["updated_at"], "plan_digest": row["plan_digest"],
-        "agreement": row["agreement_digest"], "model_id": (result or {}).get("model_id"), "failure": failure,
-        "result": result, "progress": phases,
+        "attempts": attempts_of(registry, row["id"]), "agreement": row["agreement_digest"],
+        "model_id": (result or {}).get("model_id"), "failure": failure, "result": result, "progress": phases,
     }
 
 

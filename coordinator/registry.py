@@ -5,6 +5,9 @@ commands), so every write is one short transaction and every change of a run's s
 
     submitted -> agreeing -> running -> publishing -> finished
          any of the first four -> failed | cancelling -> cancelled;  failed -> submitted (resume)
+
+A run may need several Flower runs, its attempts. Only the newest may change its state: a caller that says which one it
+conducts (`by`) changes nothing once another has taken its place.
 """
 from __future__ import annotations
 
@@ -20,11 +23,12 @@ from sqlalchemy import Connection, Row, create_engine, delete, event, func, inse
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from coordinator.registry_tables import METADATA, models, parties, progress, runs
+from coordinator.registry_tables import METADATA, attempts, models, parties, progress, runs
 from protocols.errors import ConfigError, ProtocolError, UsageError
 
 ACTIVE = ("submitted", "agreeing", "running", "publishing")
 TERMINAL = ("finished", "failed", "cancelled")
+ATTEMPTS = 5  # Flower runs for one run before a lost control plane ends it
 MOVES = {
     "submitted": ("failed",),
     "agreeing": ("submitted",),
@@ -102,23 +106,29 @@ class Registry:
         found = self._all(select(runs.c.state).where(runs.c.id == run))
         return found[0]["state"] if found else None
 
-    def set_state(self, run: str, state: str, **columns: Any) -> bool:
+    def standing(self, run: str) -> tuple[str | None, str | None]:
+        """The state of a run and its newest Flower run; (None, None) when there is no such run."""
+        found = self._all(select(runs.c.state, runs.c.flower_run_id).where(runs.c.id == run))
+        return (found[0]["state"], found[0]["flower_run_id"]) if found else (None, None)
+
+    def set_state(self, run: str, state: str, by: str | None = None) -> bool:
         """Move a run to `state` if it is in a state that allows it; False when it is not (a cancel came first)."""
         with self._write() as connection:
-            return _move(connection, run, state, MOVES[state], columns)
+            return _move(connection, run, state, MOVES[state], {}, by)
 
-    def enter(self, run: str, state: str) -> bool:
+    def enter(self, run: str, state: str, by: str | None = None) -> bool:
         """As `set_state`, and true when the run is already there or beyond: for steps that are repeated on resume."""
         order = (*ACTIVE, "finished")
-        current = self.run_state(run)
+        current, flower_run = self.standing(run)
         if current in order and order.index(current) >= order.index(state):
-            return True
-        return self.set_state(run, state)
+            return by in (None, flower_run)
+        return self.set_state(run, state, by)
 
-    def fail(self, run: str, party: str, phase: str, cause: str, next_step: str) -> bool:
+    def fail(self, run: str, party: str, phase: str, cause: str, next_step: str, by: str | None = None) -> bool:
         """End a run with a statement; the first failure is kept."""
         columns = {"party": party, "phase": phase, "cause": cause[:1000], "next_step": next_step[:1000]}
-        return self.set_state(run, "failed", **columns)
+        with self._write() as connection:
+            return _move(connection, run, "failed", MOVES["failed"], columns, by)
 
     def cancel(self, run: str) -> str:
         """Ask for the end of a run; its state afterwards. UsageError when it has ended already."""
@@ -129,11 +139,12 @@ class Registry:
         return self.run_state(run) or "cancelling"
 
     def reopen(self, run: str) -> None:
-        """Make a failed run ready for another Flower run; what parties reported as failed is forgotten."""
+        """Make a failed run ready for new attempts; what parties reported as failed is forgotten."""
         cleared = dict.fromkeys(("party", "phase", "cause", "next_step", "flower_run_id"))
         with self._write() as connection:
             if not _move(connection, run, "submitted", MOVES["submitted"], cleared):
                 raise UsageError(f"run {run} is not a failed run; only failed runs are resumed")
+            connection.execute(delete(attempts).where(attempts.c.run == run))
             _forget_ends(connection, run)
 
     def forget_ends(self, run: str) -> None:
@@ -141,10 +152,35 @@ class Registry:
         with self._write() as connection:
             _forget_ends(connection, run)
 
+    # attempts
+
     def attach_flower_run(self, run: str, flower_run_id: int) -> None:
-        """Remember the newest Flower run of a run."""
+        """Remember the first Flower run of a run that was submitted or reopened."""
         with self._write() as connection:
             connection.execute(update(runs).where(runs.c.id == run).values(flower_run_id=str(flower_run_id)))
+            _add_attempt(connection, run, 1, flower_run_id)
+
+    def replace_flower_run(self, run: str, lost: str, flower_run_id: int, cause: str) -> bool:
+        """Put another Flower run in the place of a `lost` one; False when the run ended or was cancelled meanwhile."""
+        current = (runs.c.id == run) & (runs.c.flower_run_id == lost) & runs.c.state.in_(ACTIVE)
+        with self._write() as connection:
+            if connection.execute(update(runs).where(current).values(flower_run_id=str(flower_run_id))).rowcount == 0:
+                return False
+            ended = update(attempts).where(attempts.c.run == run, attempts.c.flower_run_id == lost)
+            connection.execute(ended.values(lost_at=_now(), cause=cause[:1000]))
+            newest = select(func.max(attempts.c.number)).where(attempts.c.run == run)
+            _add_attempt(connection, run, (connection.execute(newest).scalar() or 1) + 1, flower_run_id)
+            return True
+
+    def conducted(self, run: str, flower_run_id: str) -> None:
+        """Note that the ServerApp of a Flower run has taken the run over."""
+        mine = (attempts.c.run == run) & (attempts.c.flower_run_id == flower_run_id)
+        with self._write() as connection:
+            connection.execute(update(attempts).where(mine).values(conducted_at=_now()))
+
+    def attempts(self, run: str) -> list[dict[str, Any]]:
+        """The Flower runs of a run since it was submitted or resumed, oldest first."""
+        return self._all(select(attempts).where(attempts.c.run == run).order_by(attempts.c.number))
 
     def set_agreement(self, run: str, digest: str, statements: dict[str, Any]) -> None:
         """Keep what the parties signed; a second, different agreement for one run is refused."""
@@ -257,8 +293,18 @@ def _forget_ends(connection: Connection, run: str) -> None:
     connection.execute(delete(progress).where(progress.c.run == run, gone))
 
 
-def _move(connection: Connection, run: str, state: str, allowed: tuple[str, ...], columns: dict[str, Any]) -> bool:
+def _add_attempt(connection: Connection, run: str, number: int, flower_run_id: int) -> None:
+    values = {"run": run, "number": number, "flower_run_id": str(flower_run_id), "started_at": _now()}
+    connection.execute(insert(attempts).values(**values))
+
+
+def _move(
+    connection: Connection, run: str, state: str, allowed: tuple[str, ...], columns: dict[str, Any],
+    by: str | None = None,
+) -> bool:
     change = update(runs).where(runs.c.id == run, runs.c.state.in_(allowed))
+    if by is not None:
+        change = change.where(runs.c.flower_run_id == by)
     return connection.execute(change.values(state=state, updated_at=_now(), **columns)).rowcount == 1
 
 

@@ -24,6 +24,18 @@ runs = Table(
     Column("result_json", Text),
 )
 
+attempts = Table(  # Flower runs of a run since it was submitted or resumed, in the order of their numbers
+    "attempts",
+    METADATA,
+    Column("run", String(18), ForeignKey("runs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("flower_run_id", String(24), nullable=False),
+    Column("started_at", String(32), nullable=False),
+    Column("conducted_at", String(32)),  # when its ServerApp took the run over
+    Column("lost_at", String(32)),
+    Column("cause", Text),  # why it was lost
+)
+
 progress = Table(
     "progress",
     METADATA,

@@ -133,6 +133,10 @@ def show(run: RunArgument, config: ConfigOption = None, as_json: JsonOption = Fa
         return
     for name in ("run", "kind", "purpose", "state", "created_at", "plan_digest", "agreement", "model_id"):
         typer.echo(f"{name:<12} {facts[name] or '-'}")
+    if again := launch.continued_text(facts["attempts"]):
+        typer.echo(f"{'attempts':<12} {again}")
+    for lost in facts["attempts"]["lost"]:
+        typer.echo(f"  attempt {lost['number']} was lost at {lost['lost_at'][:19]}: {lost['cause']}")
     for name, value in (facts["failure"] or {}).items():
         typer.echo(f"{name:<12} {value}")
     for p in facts["progress"]:

@@ -4,19 +4,21 @@ A party is who its registered SuperNode key says it is; names that a node report
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
-from coordinator.conductor import Body, Conductor
+from coordinator.conductor import Abandoned, Body, Conductor
 from coordinator.config import CoordinatorConfig, load_config
 from coordinator.flower.adapter import supernode_public_key
 from coordinator.registry import Registry
+from coordinator.seat import seated
 from coordinator.trail import Trail
 from protocols.errors import RunFailed
 from protocols.node.die_with_parent import die_with_parent
@@ -24,9 +26,10 @@ from protocols.node.die_with_parent import die_with_parent
 RECORD = "sealscore"
 CONNECT_DEADLINE_S = 60.0
 ROUND_DEADLINE_S = 180.0
-RESEND_S = 30.0  # a SuperLink or SuperNode that was killed forgets what it was carrying
+RESEND_S = 15.0  # a SuperLink or SuperNode that was killed forgets what it was carrying
 RETRY_S = 2.0
 POLL_S = 0.1
+SEAT_S = 60.0  # for a ServerApp whose place this one takes to notice it
 MAX_BODY_BYTES = 4 * 1024 * 1024
 REFUSED = 100  # the party's executor refused the archive
 TRANSIENT = frozenset({3, 4, 5, 8})  # Flower's ErrorCode: message, reply or node unavailable, client crashed
@@ -44,7 +47,13 @@ def main(grid: Grid, context: Context) -> None:
         identities = {name: party.identity for name, party in config.parties.items()}
         exchange = GridExchange(grid, _registered_keys(config))
         trail = Trail(config.home, config.node.name)
-        Conductor(registry, str(context.run_config["run"]), identities, exchange, trail).conduct()
+        run = str(context.run_config["run"])
+        conductor = Conductor(registry, run, str(context.run_id), identities, exchange, trail)
+        conductor.await_turn()
+        with seated(config.home, run, SEAT_S) as alone:
+            if not alone:
+                raise Abandoned(f"another ServerApp has conducted {run} for {SEAT_S:.0f} s more than it should")
+            conductor.conduct()
     finally:
         registry.close()
 
@@ -87,7 +96,8 @@ class GridExchange:
         end = self._clock() + CONNECT_DEADLINE_S
         while True:
             stop()
-            by_key = {bytes(n.public_key): n.node_id for n in self._grid.get_nodes()}
+            with _superlink():
+                by_key = {bytes(n.public_key): n.node_id for n in self._grid.get_nodes()}
             missing = [p for p in parties if self._keys.get(p) not in by_key]
             if not missing:
                 return {p: by_key[self._keys[p]] for p in parties}
@@ -102,11 +112,13 @@ class GridExchange:
             return {}
         kind = f"query.{method}"
         messages = [Message(_pack(bodies[p]), nodes[p], kind, ttl=ROUND_DEADLINE_S) for p in parties]
-        sent = zip(self._grid.push_messages(messages), parties, strict=False)
-        return {message_id: party for message_id, party in sent if message_id}
+        with _superlink():
+            sent = zip(self._grid.push_messages(messages), parties, strict=False)
+            return {message_id: party for message_id, party in sent if message_id}
 
     def _pull(self, waiting: dict[str, str]) -> Iterable[Message]:
-        return self._grid.pull_messages(list(waiting)) if waiting else []
+        with _superlink():
+            return list(self._grid.pull_messages(list(waiting))) if waiting else []
 
     def _take(self, method: str, party: str, message: Message, replies: dict[str, Body]) -> bool:
         """Keep a reply; False after an error that may pass; RunFailed after any other."""
@@ -119,6 +131,15 @@ class GridExchange:
             cause = f"the party's client failed (Flower error {message.error.code})"
             raise RunFailed(party, method, cause, f"see the log of {party}'s executor")
         return party in replies
+
+
+@contextlib.contextmanager
+def _superlink() -> Iterator[None]:
+    """What Flower raises says nothing about a party: this Flower run is given up, the run is not."""
+    try:
+        yield
+    except Exception as fault:
+        raise Abandoned(f"the SuperLink does not serve this Flower run any more ({type(fault).__name__})") from fault
 
 
 def _silent(method: str, party: str, waited_s: float) -> RunFailed:

@@ -22,6 +22,7 @@ from coordinator.config import CONFIG_VARIABLE, CoordinatorConfig, load_config, 
 from coordinator.flower.adapter import Control, healthy, supernode_public_key
 from coordinator.members import stamp_of, supernode_digests
 from coordinator.registry import Registry
+from coordinator.seat import is_taken
 from coordinator.watch import RunWatch
 from protocols.errors import SealscoreError
 from protocols.node.supervise import (
@@ -74,9 +75,12 @@ class CoordinatorNode:
         self._asked.set()
 
     def watch(self, stop: threading.Event) -> None:
-        """Until `stop`: end runs that Flower has lost, close cancelled ones, keep the ready file up to date."""
+        """Until `stop`: continue runs that Flower has lost, close cancelled ones, keep the ready file up to date."""
         registry = Registry(self._config.registry_url)
-        run_watch = RunWatch(registry, lambda: Control(self._config.listen.superlink, self._ca))
+        run_watch = RunWatch(
+            registry, lambda: Control(self._config.listen.superlink, self._ca),
+            lambda run: is_taken(self._config.home, run),
+        )
         try:
             while not stop.wait(WATCH_S):
                 due = self._asked.is_set() or time.monotonic() > self._retry_at

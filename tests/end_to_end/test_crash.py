@@ -8,9 +8,11 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -192,22 +194,80 @@ VICTIMS: dict[str, Callable[[Federation], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", VICTIMS)
-def test_a_killed_control_plane_ends_clearly_and_is_resumed(fed, plan, undisturbed, name: str) -> None:
+def assert_went_on(fed: Federation, run: str, undisturbed: dict[str, list[float]], attempts: set[int]) -> None:
+    """The run finished by itself, after so many attempts, and no party was told of any failure."""
+    shown = support.show_run(fed, run)
+    assert shown["state"] == "finished", shown["failure"]
+    assert shown["attempts"]["number"] in attempts, shown["attempts"]
+    assert [lost["number"] for lost in shown["attempts"]["lost"]] == [*range(1, shown["attempts"]["number"])]
+    assert {p["state"] for p in shown["progress"]} == {"finished"}
+    assert_same_model(fed, run, undisturbed)
+    for party in (LABEL, FEATURE):
+        events = [r["body"].get("event") for r in support.audit_records(fed, party) if r["body"].get("run") == run]
+        assert [events.count(e) for e in ("started", "continued", "failed", "finished")] == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("name, attempts", [
+    ("SuperLink", {1, 2}), ("ServerApp", {2}), ("SuperExec", {2}), ("SuperNode", {1}),
+], ids=list(VICTIMS))
+def test_a_killed_control_plane_is_not_noticed(fed, plan, undisturbed, name: str, attempts: set[int]) -> None:
     run = support.start(fed, plan)
     assert wait_for(fed, run, reached(LABEL, "train", 2))["state"] not in ENDED
     VICTIMS[name](fed)
-    ended = wait_ended(fed, run)
-    if ended["state"] != "finished":  # otherwise it was back before anybody needed it
-        assert ended["state"] == "failed"
-        assert set(ended["failure"]) == {"party", "phase", "cause", "next_step"} and all(ended["failure"].values())
-        assert f"runs resume {run}" in ended["failure"]["next_step"]
-        done = support.sealscore("runs", "resume", run, federation=fed, timeout_s=RUN_S)
-        assert done.returncode == 0, done.stderr
-    assert name != "ServerApp" or ended["state"] == "failed"
+    wait_ended(fed, run)
+    assert_went_on(fed, run, undisturbed, attempts)
+    if attempts == {2}:
+        text = support.sealscore("runs", "show", run, federation=fed).stdout
+        assert "continued after the control plane was lost (attempt 2 of 5)" in text and "ServerApp is gone" in text
+
+
+def test_a_killed_control_plane_of_a_run_that_is_being_agreed_on(fed, plan, undisturbed) -> None:
+    run = support.start(fed, plan)
+    assert wait_for(fed, run, reached("coordinator", "agree"))["state"] == "agreeing"
+    kill_server_app(fed)
+    wait_ended(fed, run)
+    assert_went_on(fed, run, undisturbed, {2})
+
+
+def test_a_killed_control_plane_as_a_whole_goes_on_after_its_start(fed, plan, undisturbed) -> None:
+    """The coordinator's node with all its processes, the hub too."""
+    run = support.start(fed, plan)
+    assert wait_for(fed, run, reached(LABEL, "train", 2))["state"] not in ENDED
+    victim = node_pid(fed, "coordinator")
+    os.kill(victim, signal.SIGKILL)
+    wait_ended(fed, run)
+    assert_went_on(fed, run, undisturbed, {2})
+    wait_up(fed, "coordinator", victim)
+
+
+def test_a_killed_control_plane_leaves_a_cancelled_run_cancelled(fed, plan) -> None:
+    run = support.start(fed, plan)
+    assert wait_for(fed, run, reached(LABEL, "train", 2))["state"] not in ENDED
+    kill_server_app(fed)
+    done = support.sealscore("runs", "cancel", run, federation=fed)
+    assert done.returncode == 0 and "cancelled" in done.stdout
+    time.sleep(15)  # as long as another attempt would take to begin
     shown = support.show_run(fed, run)
-    assert shown["state"] == "finished" and shown["failure"] is None
-    assert {p["state"] for p in shown["progress"]} == {"finished"}  # nothing stale of the first attempt
+    assert shown["state"] == "cancelled" and shown["attempts"]["number"] <= 2
+    for party in (LABEL, FEATURE):
+        assert json.loads(support.run_fact(fed, party, run, "state"))["state"] == "cancelled"
+
+
+def test_a_killed_control_plane_that_was_killed_too_often_ends_clearly_and_is_resumed(fed, plan, undisturbed) -> None:
+    run = support.start(fed, plan)
+    assert wait_for(fed, run, reached(LABEL, "train", 2))["state"] not in ENDED
+    with closing(sqlite3.connect(fed.home("coordinator") / "state" / "registry.db", timeout=30)) as registry, registry:
+        registry.execute("UPDATE attempts SET number = 5 WHERE run = ?", (run,))  # as if four had been lost before
+    kill_server_app(fed)
+    ended = wait_ended(fed, run)
+    assert ended["state"] == "failed"
+    assert set(ended["failure"]) == {"party", "phase", "cause", "next_step"} and all(ended["failure"].values())
+    assert "lost 5 times" in ended["failure"]["cause"] and f"runs resume {run}" in ended["failure"]["next_step"]
+    done = support.sealscore("runs", "resume", run, federation=fed, timeout_s=RUN_S)
+    assert done.returncode == 0, done.stderr
+    shown = support.show_run(fed, run)
+    assert shown["state"] == "finished" and shown["failure"] is None and shown["attempts"]["number"] == 1
+    assert {p["state"] for p in shown["progress"]} == {"finished"}  # nothing stale of the failed one
     assert_same_model(fed, run, undisturbed)
 
 

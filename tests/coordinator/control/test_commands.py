@@ -1,6 +1,7 @@
 """The coordinator's commands without a running node: output, exit codes, one-sentence errors."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from coordinator import cli as coordinator_cli
 from coordinator import launch, plan_cli, run_cli
 from coordinator.config import CONFIG_VARIABLE, load_config
-from coordinator.registry import Registry
+from coordinator.registry import ATTEMPTS, Registry
+from protocols.errors import SealscoreError
 from protocols.node.supervise import free_port
 from protocols.plan import Plan
 
@@ -46,6 +48,72 @@ def test_list_and_show_tell_why_a_run_ended(runs: Registry, capsys):
     assert json.loads(capsys.readouterr().out)[0]["failure"]["next_step"] == "add rows"
     assert run_cli.runs(["show", RUN]) == 0
     assert "1.2 kB out" in capsys.readouterr().out
+
+
+def test_show_tells_that_a_run_went_on_by_itself(runs: Registry, capsys):
+    runs.attach_flower_run(RUN, 7)
+    assert run_cli.runs(["show", RUN]) == 0
+    assert "attempt" not in capsys.readouterr().out
+    assert runs.replace_flower_run(RUN, "7", 8, "its ServerApp is gone")
+    assert run_cli.runs(["show", RUN]) == 0
+    out = capsys.readouterr().out
+    assert f"continued after the control plane was lost (attempt 2 of {ATTEMPTS})" in out
+    assert "attempt 1 was lost at 20" in out and ": its ServerApp is gone" in out
+    assert run_cli.runs(["show", RUN, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["attempts"]
+    assert (told["number"], told["of"]) == (2, ATTEMPTS)
+    assert [set(lost) for lost in told["lost"]] == [{"number", "lost_at", "cause"}]
+
+
+def test_following_tells_that_a_run_went_on_by_itself(config, runs: Registry, monkeypatch: pytest.MonkeyPatch):
+    headlines = []
+
+    class View:
+        def show(self, rows, headline):
+            headlines.append(headline)
+            if len(headlines) == 1:
+                runs.replace_flower_run(RUN, "7", 8, "its ServerApp is gone")
+            else:
+                runs.fail(RUN, "bank", "train", "x", "y")
+
+    monkeypatch.setattr(launch, "POLL_S", 0.0)
+    runs.attach_flower_run(RUN, 7)
+    launch.follow(config, runs, RUN, View())
+    again = f"continued after the control plane was lost (attempt 2 of {ATTEMPTS})"
+    assert headlines == ["waiting for Flower", f"waiting for Flower; {again}", "failed"]
+
+
+class FlakyControl:
+    """A SuperLink that is back at the third call."""
+
+    def __init__(self, refusals: int):
+        self.refusals, self.calls = refusals, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def submit(self, run):
+        self.calls += 1
+        if self.calls <= self.refusals:
+            raise SealscoreError("the SuperLink does not answer")
+        return 7
+
+
+@pytest.mark.parametrize(("within_s", "state"), [(10.0, "submitted"), (0.0, "failed")])
+def test_a_superlink_that_is_just_being_restarted_is_waited_for(
+    config, runs: Registry, monkeypatch: pytest.MonkeyPatch, within_s: float, state: str
+):
+    control = FlakyControl(2)
+    monkeypatch.setattr(launch, "_control", lambda config: control)
+    monkeypatch.setattr(launch, "SUBMIT_WITHIN_S", within_s)
+    monkeypatch.setattr(launch, "POLL_S", 0.01)
+    runs.fail(RUN, "coordinator", "submitted", "x", "y")
+    with contextlib.nullcontext() if state == "submitted" else pytest.raises(SealscoreError, match="does not answer"):
+        launch.resume(config, runs, RUN)
+    assert runs.run_state(RUN) == state and len(runs.attempts(RUN)) == (1 if state == "submitted" else 0)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +159,6 @@ def test_parties_shows_who_was_seen(runs: Registry, capsys):
 
 
 def test_following_ends_when_the_coordinator_is_gone(config, runs: Registry, monkeypatch: pytest.MonkeyPatch):
-    from protocols.errors import SealscoreError
     from protocols.node.progress import ProgressView
 
     monkeypatch.setattr(launch, "ABSENT_S", 0.0)

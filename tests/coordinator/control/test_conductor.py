@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from coordinator.conductor import CANCEL_GRACE_S, Conductor
+from coordinator.conductor import CANCEL_GRACE_S, TURN_S, Abandoned, Conductor
 from coordinator.registry import Registry
 from protocols.agreement import sign_statement, statement
 from protocols.crypto.identity import IdentityKey
@@ -13,6 +13,7 @@ from protocols.errors import RunFailed, TrustError
 from protocols.plan import Plan
 
 RUN = "r-00000000000000aa"
+FLOWER_RUN = 7
 KEYS = {name: IdentityKey.generate() for name in ("bank", "platform", "stranger")}
 IDENTITIES = {name: key.public.hex() for name, key in KEYS.items()}
 
@@ -82,12 +83,40 @@ class Clock:
 @pytest.fixture
 def parties(registry: Registry, plan: Plan) -> Parties:
     registry.create_run(RUN, plan.canonical().decode(), plan.digest())
+    registry.attach_flower_run(RUN, FLOWER_RUN)
     return Parties(registry, plan)
 
 
-def conduct(registry: Registry, parties: Parties, clock: Clock | None = None) -> None:
+def conductor(registry: Registry, parties: Parties, clock: Clock | None = None, flower_run: int = 7) -> Conductor:
     clock = clock or Clock()
-    Conductor(registry, RUN, IDENTITIES, parties, parties.trail, clock, clock.sleep).conduct()
+    return Conductor(registry, RUN, str(flower_run), IDENTITIES, parties, parties.trail, clock, clock.sleep)
+
+
+def conduct(registry: Registry, parties: Parties, clock: Clock | None = None, flower_run: int = FLOWER_RUN) -> None:
+    conductor(registry, parties, clock, flower_run).conduct()
+
+
+def reopen(registry: Registry) -> None:
+    """As `sealscore runs resume`."""
+    registry.reopen(RUN)
+    registry.attach_flower_run(RUN, FLOWER_RUN)
+
+
+class Killed(BaseException):
+    """The end of a process: nothing that would tell the registry runs any more."""
+
+
+def kill_in(registry: Registry, parties: Parties, method: str) -> None:
+    """A conductor that is killed when a round begins, and the node that submits another Flower run."""
+    def kill() -> None:
+        raise Killed
+
+    parties.before[method] = kill
+    with pytest.raises(Killed):
+        conduct(registry, parties)
+    parties.before.clear()
+    parties.asked.clear()
+    assert registry.replace_flower_run(RUN, str(FLOWER_RUN), 8, "its ServerApp is gone")
 
 
 def test_a_run_publishes_a_card(registry: Registry, parties: Parties, plan: Plan):
@@ -155,7 +184,7 @@ def test_a_resumed_run_keeps_its_agreement(registry: Registry, parties: Parties)
     with pytest.raises(RunFailed):
         conduct(registry, parties)
     agreed = registry.run(RUN)["agreement_digest"]
-    registry.reopen(RUN)
+    reopen(registry)
     parties.replies.clear()
     conduct(registry, parties)
     assert registry.run_state(RUN) == "finished" and registry.run(RUN)["agreement_digest"] == agreed
@@ -165,7 +194,7 @@ def test_a_resumed_run_refuses_another_agreement(registry: Registry, parties: Pa
     parties.replies[("publish", "bank")] = {"ok": False, "error": "disk full"}
     with pytest.raises(RunFailed):
         conduct(registry, parties)
-    registry.reopen(RUN)
+    reopen(registry)
     parties.replies = {("agree", "bank"): parties.agree("bank", policy="1" * 64)}
     with pytest.raises(Exception, match="another agreement"):
         conduct(registry, parties)
@@ -217,3 +246,107 @@ def test_an_internal_fault_carries_no_text_of_it(registry: Registry, parties: Pa
         conduct(registry, parties)
     row = registry.run(RUN)
     assert row["state"] == "failed" and row["party"] == "coordinator" and "4711" not in row["cause"]
+
+
+# -- several Flower runs for one run
+
+
+@pytest.mark.parametrize(("killed_in", "rounds"), [
+    ("agree", ["agree", "execute", "publish"]),
+    ("execute", ["execute", "publish"]),
+    ("publish", ["execute", "publish"]),
+])
+def test_a_killed_conductor_s_run_is_conducted_on(registry: Registry, parties: Parties, killed_in: str, rounds: list):
+    kill_in(registry, parties, killed_in)
+    assert registry.run_state(RUN) not in ("failed", "finished")
+    conduct(registry, parties, flower_run=8)
+    assert registry.run_state(RUN) == "finished" and [method for method, _ in parties.asked] == rounds
+    assert [(a["number"], bool(a["conducted_at"])) for a in registry.attempts(RUN)] == [(1, True), (2, True)]
+
+
+def test_a_card_that_was_published_already_is_published_again(registry: Registry, parties: Parties):
+    set_state = registry.set_state
+
+    def killed(*_args, **_kwargs):
+        raise Killed
+
+    registry.set_state = killed  # only `finished` goes through it directly
+    registry.enter = lambda run, state, by: set_state(run, state, by)
+    with pytest.raises(Killed):
+        conduct(registry, parties)
+    del registry.set_state, registry.enter
+    assert len(registry.models()) == 1 and registry.run_state(RUN) == "publishing"
+    registry.replace_flower_run(RUN, str(FLOWER_RUN), 8, "its ServerApp is gone")
+    conduct(registry, parties, flower_run=8)
+    assert registry.run_state(RUN) == "finished" and len(registry.models()) == 1
+
+
+def test_what_a_party_reported_in_between_ends_the_run(registry: Registry, parties: Parties):
+    kill_in(registry, parties, "execute")
+    registry.record_progress(RUN, "platform", {"phase": "train", "state": "failed", "cause": "disk full"})
+    with pytest.raises(RunFailed, match="platform in phase train: disk full"):
+        conduct(registry, parties, flower_run=8)
+    assert registry.run_state(RUN) == "failed" and parties.asked == []
+
+
+@pytest.mark.parametrize("method", ["agree", "execute", "publish"])
+def test_a_conductor_whose_place_was_taken_stops_and_says_nothing(registry: Registry, parties: Parties, method: str):
+    parties.before[method] = lambda: registry.replace_flower_run(RUN, str(FLOWER_RUN), 8, "lost")
+    parties.replies[(method, "bank")] = {"ok": False, "error": "would end the run"}
+    with pytest.raises(Abandoned, match="another Flower run"):
+        conduct(registry, parties)
+    row = registry.run(RUN)
+    assert row["state"] in ("agreeing", "running", "publishing") and row["cause"] is None
+    assert registry.models() == [] and not {"failed", "cancelled"} & set(parties.trail.events)
+
+
+def test_a_fault_of_one_whose_place_was_taken_ends_nothing(registry: Registry, parties: Parties):
+    class Late(Parties):
+        def __call__(self, method, bodies, stop):
+            registry.replace_flower_run(RUN, str(FLOWER_RUN), 8, "lost")
+            raise RunFailed("bank", method, "too late", "nothing")
+
+    with pytest.raises(RunFailed):
+        conduct(registry, Late(registry, parties.plan))
+    assert registry.run_state(RUN) == "agreeing" and registry.run(RUN)["cause"] is None
+
+
+def test_a_lost_superlink_ends_nothing(registry: Registry, parties: Parties):
+    def gone() -> None:
+        raise Abandoned("the SuperLink does not serve this Flower run any more")
+
+    parties.before["execute"] = gone
+    with pytest.raises(Abandoned):
+        conduct(registry, parties)
+    assert registry.run_state(RUN) == "running" and "failed" not in parties.trail.events
+
+
+def test_a_run_that_ended_meanwhile_is_left_alone(registry: Registry, parties: Parties):
+    registry.fail(RUN, "bank", "train", "disk full", "resume")
+    with pytest.raises(Abandoned, match="failed already"):
+        conduct(registry, parties)
+    assert parties.trail.events == [] and parties.asked == []
+
+
+def test_a_run_that_was_cancelled_while_nobody_conducted_it_stays_cancelled(registry: Registry, parties: Parties):
+    kill_in(registry, parties, "execute")
+    registry.cancel(RUN)
+    conduct(registry, parties, flower_run=8)
+    assert registry.run_state(RUN) == "cancelled" and parties.asked == []
+
+
+def test_a_flower_run_waits_until_it_is_the_newest(registry: Registry, parties: Parties):
+    clock = Clock()
+    sleep = clock.sleep
+
+    def attach_later(seconds: float) -> None:
+        sleep(seconds)
+        if clock.now > 3:
+            registry.replace_flower_run(RUN, str(FLOWER_RUN), 8, "lost")
+
+    clock.sleep = attach_later
+    conductor(registry, parties, clock, flower_run=8).await_turn()
+    assert 3 < clock.now < 5
+    with pytest.raises(Abandoned, match="belongs to another"):
+        conductor(registry, parties, clock, flower_run=9).await_turn()
+    assert clock.now > TURN_S

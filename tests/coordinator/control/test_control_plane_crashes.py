@@ -1,4 +1,4 @@
-"""Cancelled runs and killed processes: the run goes on by itself, or ends with a clear statement and is resumed."""
+"""Cancelled runs and killed processes: the run goes on by itself, whatever of the control plane was killed."""
 from __future__ import annotations
 
 import contextlib
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import launch
+from coordinator.flower.adapter import Control
+from coordinator.seat import is_taken
 from protocols.plan import Plan
 
 pytestmark = pytest.mark.slow
@@ -64,23 +65,35 @@ def test_a_killed_superlink_comes_back_and_the_run_ends_well(federation, daemons
     time.sleep(3)
     finish(daemons, run)
     state = federation.wait_for(run, "finished", "failed", within_s=150)
-    if state == "failed":
-        launch.resume(federation.config, federation.registry, run)
-        state = federation.wait_for(run, "finished", "failed", within_s=90)
-    assert state == "finished"
+    assert state == "finished", federation.registry.run(run)
 
 
-def test_a_killed_server_app_ends_the_run_clearly_and_resume_continues_it(federation, daemons, plan: Plan):
+def test_a_killed_server_app_is_followed_by_another(federation, daemons, plan: Plan):
     run = start_and_wait_for_running(federation, daemons, plan)
     victims = server_apps(federation.config.listen.superlink)
     assert len(victims) == 1
     os.kill(victims[0], signal.SIGKILL)
-    assert federation.wait_for(run, "failed", within_s=120) == "failed"
-    row = federation.registry.run(run)
-    assert row["party"] == "coordinator" and "ServerApp" in row["cause"] and f"resume {run}" in row["next_step"]
     finish(daemons, run)
-    launch.resume(federation.config, federation.registry, run)
-    assert federation.wait_for(run, "finished", "failed", within_s=90) == "finished"
+    assert federation.wait_for(run, "finished", "failed", within_s=90) == "finished", federation.registry.run(run)
+    assert [a["cause"] for a in federation.registry.attempts(run)] == ["its ServerApp is gone", None]
+    for daemon in daemons.values():  # agreed once; asked to execute again, which it may be
+        assert [method for method, _ in daemon.calls] == ["agree", "execute", "execute", "publish"]
+
+
+def test_a_frozen_server_app_does_not_conduct_beside_the_one_that_took_its_place(federation, daemons, plan: Plan):
+    run = start_and_wait_for_running(federation, daemons, plan)
+    frozen = server_apps(federation.config.listen.superlink)[0]
+    os.kill(frozen, signal.SIGSTOP)
+    first = federation.registry.run(run)["flower_run_id"]
+    with Control(federation.config.listen.superlink, federation.config.home / "tls" / "ca.crt") as control:
+        second = control.submit(run)
+    assert federation.registry.replace_flower_run(run, first, second, "frozen")
+    finish(daemons, run)
+    assert federation.wait_for(run, "finished", "failed", within_s=15) == "running"  # the seat is taken
+    os.kill(frozen, signal.SIGCONT)
+    assert federation.wait_for(run, "finished", "failed", within_s=90) == "finished", federation.registry.run(run)
+    assert [bool(a["conducted_at"]) for a in federation.registry.attempts(run)] == [True, True]
+    assert not is_taken(federation.config.home, run)
 
 
 def test_a_killed_supernode_comes_back_and_the_run_ends_well(federation, daemons, plan: Plan):

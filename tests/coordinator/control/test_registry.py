@@ -146,6 +146,59 @@ def test_a_bad_address_is_a_configuration_error(url: str):
         Registry(url)
 
 
+# -- attempts
+
+
+def test_attempts_are_numbered_and_say_why_one_was_lost(registry: Registry, run: str):
+    registry.attach_flower_run(run, 2**63 + 1)
+    registry.conducted(run, str(2**63 + 1))
+    assert registry.replace_flower_run(run, str(2**63 + 1), 8, "its ServerApp is gone")
+    first, second = registry.attempts(run)
+    assert (first["number"], first["flower_run_id"], first["cause"]) == (1, str(2**63 + 1), "its ServerApp is gone")
+    assert first["conducted_at"] and first["lost_at"] and second["number"] == 2
+    assert (second["flower_run_id"], second["conducted_at"], second["lost_at"]) == ("8", None, None)
+    assert registry.standing(run) == ("submitted", "8")
+
+
+@pytest.mark.parametrize("state", ["finished", "failed", "cancelling", "cancelled"])
+def test_a_run_that_ended_or_is_cancelled_gets_no_further_attempt(registry: Registry, run: str, state: str):
+    registry.attach_flower_run(run, 7)
+    _force(registry, run, state)
+    assert not registry.replace_flower_run(run, "7", 8, "lost")
+    assert registry.standing(run) == (state, "7") and len(registry.attempts(run)) == 1
+
+
+def test_an_attempt_is_replaced_once(registry: Registry, run: str):
+    registry.attach_flower_run(run, 7)
+    assert registry.replace_flower_run(run, "7", 8, "lost")
+    assert not registry.replace_flower_run(run, "7", 9, "lost")
+    assert registry.standing(run)[1] == "8" and len(registry.attempts(run)) == 2
+
+
+def test_a_resumed_run_counts_its_attempts_anew(registry: Registry, run: str):
+    registry.attach_flower_run(run, 7)
+    registry.replace_flower_run(run, "7", 8, "lost")
+    registry.fail(run, "coordinator", "running", "gone", "resume")
+    registry.reopen(run)
+    assert registry.attempts(run) == []
+    registry.attach_flower_run(run, 9)
+    assert [(a["number"], a["flower_run_id"]) for a in registry.attempts(run)] == [(1, "9")]
+
+
+def test_only_the_newest_attempt_changes_the_run(registry: Registry, run: str):
+    registry.attach_flower_run(run, 7)
+    registry.replace_flower_run(run, "7", 8, "lost")
+    assert not registry.enter(run, "agreeing", by="7") and registry.enter(run, "agreeing", by="8")
+    assert not registry.enter(run, "agreeing", by="7")  # also where it is there already
+    assert not registry.fail(run, "bank", "agree", "late", "nothing", by="7")
+    assert not registry.set_state(run, "running", by="7") and registry.set_state(run, "running", by="8")
+    assert registry.run(run)["cause"] is None
+
+
+def test_an_unknown_run_stands_nowhere(registry: Registry):
+    assert registry.standing("r-ffffffffffffffff") == (None, None)
+
+
 def _force(registry: Registry, run: str, state: str) -> None:
     paths = {"submitted": [], "agreeing": ["agreeing"], "running": ["agreeing", "running"]}
     paths["publishing"] = [*paths["running"], "publishing"]

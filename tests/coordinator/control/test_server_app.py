@@ -9,6 +9,7 @@ from flwr.app import ConfigRecord, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
 from coordinator import server_app
+from coordinator.conductor import Abandoned
 from coordinator.server_app import GridExchange
 from protocols.errors import RunFailed
 
@@ -108,4 +109,14 @@ def test_replies_that_are_no_object_end_the_run(grid: FakeGrid, body):
 
     grid._reply = reply
     with pytest.raises(RunFailed, match="not one JSON object"):
+        ask(grid)
+
+
+@pytest.mark.parametrize("call", ["get_nodes", "push_messages", "pull_messages"])
+def test_a_fault_of_flower_is_nobody_s_failure(grid: FakeGrid, call: str):
+    def fault(*_args):
+        raise RuntimeError("401")
+
+    setattr(grid, call, fault)
+    with pytest.raises(Abandoned, match="SuperLink.*RuntimeError"):
         ask(grid)
