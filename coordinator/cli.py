@@ -86,6 +86,7 @@ def rekey(
 ) -> None:
     """Take a party's new SuperNode key, from a request that its identity signed."""
     asked = JoinRequest.decode(request.read_bytes(), str(request))
+    _refuse_in_a_run(config, name)
     settings = members.rekey(config, name, asked)
     show(asked)
     typer.echo(f"\n{name} has a new SuperNode key here; it installs its bundle and restarts. {_taken(settings, name)}")
@@ -97,10 +98,7 @@ def remove(
     config: ConfigOption = None,
 ) -> None:
     """Remove a party: its SuperNode and its daemon are turned away from now on, whatever certificate they have."""
-    with opened(config) as (_, registry):
-        busy = [r["id"] for r in registry.active_runs() if name in json.loads(r["plan_json"])["parties"]]
-    if busy:
-        raise UsageError(f"{name} takes part in {', '.join(busy)}; wait, or end it with `sealscore runs cancel RUN`")
+    _refuse_in_a_run(config, name)
     settings = members.remove(config, name)
     typer.echo(f"{name} is out of {settings.source}. {_taken(settings, name)}\nIts peers take its section out of their "
                "policy.toml; evidence of runs with it stays valid.")
@@ -113,6 +111,14 @@ def trust(config: ConfigOption = None) -> None:
     identities = {n: bytes.fromhex(p.identity) for n, p in settings.parties.items()}
     identities[settings.node.name] = load_identity(settings.home).public
     typer.echo(trust_json(identities).decode(), nl=False)
+
+
+def _refuse_in_a_run(config: Path | None, name: str) -> None:
+    """A run under way reaches its parties by the SuperNode keys it began with."""
+    with opened(config) as (_, registry):
+        busy = [r["id"] for r in registry.active_runs() if name in json.loads(r["plan_json"])["parties"]]
+    if busy:
+        raise UsageError(f"{name} takes part in {', '.join(busy)}; wait, or end it with `sealscore runs cancel RUN`")
 
 
 def _taken(settings: CoordinatorConfig, name: str) -> str:

@@ -63,7 +63,7 @@ def problem(line: str) -> str | None:
     if words[0] not in COMMANDS:
         return f"no command {words[0]}"
     asked = words[:1]
-    if len(words) > 1 and re.fullmatch(r"[a-z]+(\|[a-z]+)*", words[1]) and "COMMAND" in help_text(words[0])[1]:
+    if len(words) > 1 and re.fullmatch(r"[a-z][a-z-]*(\|[a-z-]+)*", words[1]) and "COMMAND" in help_text(words[0])[1]:
         asked = words[:2]
     for last in asked[-1].split("|") if len(asked) == 2 else [None]:
         code, text = help_text(*asked[:1], *([last] if last else []))
