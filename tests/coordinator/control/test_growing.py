@@ -36,7 +36,8 @@ class Attached:
         tls = NodeTls.load(federation.root / "nodes" / "bank")
         self._channel = grpc.secure_channel(federation.config.listen.hub, tls.channel_credentials(), CHANNEL_OPTIONS)
         self._stop, self.ended = threading.Event(), None
-        first = codec.encode(wire.HubFrame(attach=wire.Attach(run=run_id, party="bank")))
+        first = codec.encode(wire.HubFrame(attach=wire.Attach(version=codec.VERSION, run=run_id, party="bank",
+                                                                    peer="platform")))
         self._call = self._channel.stream_stream("/sealscore.hub.v1.Hub/Attach")(self._frames(first))
         self._call.initial_metadata()
         threading.Thread(target=self._read, daemon=True).start()
