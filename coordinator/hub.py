@@ -3,8 +3,8 @@
 It reads outer headers only and keeps frames in memory only: what is lost is sent again by the parties, who number,
 acknowledge and persist their messages end to end. Every party dials out; its name comes from its client certificate.
 
-    Attach    one stream per party and run; a newer stream of the same party replaces the older one
-    mailbox   per (run, receiver): at most 16 frames. When it is full the sender's stream is not read, and gRPC's flow
+    Attach    one stream per run, party and peer; a newer stream of the same three replaces the older one
+    mailbox   per stream: at most 16 frames. When it is full the sender's stream is not read, and gRPC's flow
               control carries that back to the sender
     notices   peer attached / detached; run cancelled / failed (the registry is polled once a second)
     bulks     Put, Get and Drop: see `bulk.py`
@@ -99,10 +99,11 @@ class Mailbox:
 
 @dataclass(eq=False)
 class Attachment:
-    """One attached stream."""
+    """One attached stream of a party, for its messages with one peer."""
 
     run: str
     party: str
+    peer: str
     mailbox: Mailbox = field(default_factory=Mailbox)
     refused: Refused | None = None
 
@@ -115,7 +116,7 @@ class Hub:
         """`admits`: whether a name is a party now. `files`: where the use of bulks is written down, if anywhere."""
         self._registry, self._callers = registry, Callers(registry, admits)
         self.bulks = BulkCalls(registry, self._callers, store or BulkStore(), files)
-        self._attached: dict[str, dict[str, Attachment]] = {}  # run -> party -> stream
+        self._attached: dict[str, dict[tuple[str, str], Attachment]] = {}  # run -> (party, peer) -> stream
         self._stop_told: dict[str, str] = {}  # run -> state its parties were told
 
     async def attach(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
@@ -183,32 +184,35 @@ class Hub:
                 raise MalformedMessage("expected a first frame that names the run")
             self._callers.check_sender(request.attach.party, context)
             await self._callers.check_member(request.attach.run, request.attach.party)
-            return Attachment(request.attach.run, request.attach.party)
+            await self._callers.check_member(request.attach.run, request.attach.peer)
+            return Attachment(request.attach.run, request.attach.party, request.attach.peer)
 
     async def _enter(self, attachment: Attachment) -> None:
         row = await asyncio.to_thread(self._registry.run, attachment.run)
-        peers = self._attached.setdefault(attachment.run, {})  # from here on without a pause: notices come first
-        older = peers.pop(attachment.party, None)
+        streams = self._attached.setdefault(attachment.run, {})  # from here on without a pause: notices come first
+        older = streams.pop((attachment.party, attachment.peer), None)
         if older:
             older.refused = Refused(grpc.StatusCode.ABORTED, f"a newer connection of {older.party} took over")
             older.mailbox.close()
-        peers[attachment.party] = attachment
+        streams[attachment.party, attachment.peer] = attachment
         if row["state"] in _STOPPED:
             attachment.mailbox.notify(_stop_notice(row))
-        for peer in [p for p in peers.values() if p is not attachment]:
-            attachment.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, peer.party))
-            peer.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, attachment.party))
-        log.info("%s attached to %s", attachment.party, attachment.run)
+        other = streams.get((attachment.peer, attachment.party))
+        if other is not None:
+            attachment.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, other.party))
+            other.mailbox.notify(_peer_notice(wire.PEER_ATTACHED, attachment.party))
+        log.info("%s attached to %s for %s", attachment.party, attachment.run, attachment.peer)
 
     def _leave(self, attachment: Attachment) -> None:
         attachment.mailbox.close()
-        peers = self._attached.get(attachment.run, {})
-        if peers.get(attachment.party) is not attachment:
+        streams = self._attached.get(attachment.run, {})
+        if streams.get((attachment.party, attachment.peer)) is not attachment:
             return
-        del peers[attachment.party]
-        for peer in list(peers.values()):
-            peer.mailbox.notify(_peer_notice(wire.PEER_DETACHED, attachment.party))
-        if not peers:
+        del streams[attachment.party, attachment.peer]
+        other = streams.get((attachment.peer, attachment.party))
+        if other is not None:
+            other.mailbox.notify(_peer_notice(wire.PEER_DETACHED, attachment.party))
+        if not streams:
             self._attached.pop(attachment.run, None)
             self._stop_told.pop(attachment.run, None)
         log.info("%s detached from %s", attachment.party, attachment.run)
@@ -223,7 +227,7 @@ class Hub:
             await asyncio.wait([reader])
 
     async def _read(self, attachment: Attachment, requests: AsyncIterator[bytes]) -> None:
-        """Move the party's frames into the receivers' mailboxes."""
+        """Move the party's frames into its peer's mailbox."""
         try:
             async for data in requests:
                 await self._relay(attachment, data)
@@ -239,7 +243,9 @@ class Hub:
         if header.sender != attachment.party or header.run != attachment.run:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED,
                           f"a frame in the name of another party or run than {attachment.party} and {attachment.run}")
-        receiver = self._attached.get(attachment.run, {}).get(header.receiver)
+        if header.receiver != attachment.peer:
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"a frame for another receiver than {attachment.peer}")
+        receiver = self._attached.get(attachment.run, {}).get((attachment.peer, attachment.party))
         if receiver is not None:
             await receiver.mailbox.put(data)
 

@@ -102,7 +102,7 @@ class Plan(Strict):
     kind: Literal["train", "score"] = "train"
     purpose: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
     label_party: Name
-    feature_parties: tuple[Name, ...] = Field(min_length=1, max_length=1)
+    feature_parties: tuple[Name, ...] = Field(min_length=1, max_length=15, description="platforms, the lead first")
     parties: dict[Name, PartyPlan]
     model: ModelPlan = ModelPlan()
     alignment: AlignmentPlan = AlignmentPlan()

@@ -30,8 +30,8 @@ class Message:
     kind: str
     payload: bytes
     opening: Opening | None = None
+    slot: str = ""  # not empty: the payload travels by way of this slot of the hub, its name used once in a phase
     contributors: tuple[str, ...] = ()  # not empty: a summand; the peer gets one sum over these parties, from SUM
-    shared: bool = False  # the same payload goes to several peers and may travel once
 
     def __repr__(self) -> str:
         return f"Message({self.peer!r}, {self.kind!r}, {len(self.payload)} bytes)"

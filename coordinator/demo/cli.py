@@ -18,7 +18,7 @@ import typer
 
 from coordinator.demo import results
 from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Federation, Table, inferred_table
-from coordinator.demo.population import write_population
+from coordinator.demo.population import MOST_PLATFORMS, split_platform, write_population
 from protocols.errors import UsageError
 from protocols.node import cli
 from protocols.plan import Plan
@@ -41,6 +41,7 @@ def demo(
     id_column: Annotated[str, typer.Option("--id", help="identifier column of both files")] = "id",
     label: Annotated[str, typer.Option(help="label column of the bank's file, 0 or 1")] = "default",
     encoding: Annotated[str, typer.Option(help="dummy or numeric")] = "dummy",
+    platforms: Annotated[int, typer.Option(min=1, max=MOST_PLATFORMS, help="platforms of the synthetic data")] = 1,
     steps: Annotated[int, typer.Option(min=1, max=32, help="gradient steps")] = 8,
     bins: Annotated[int | None, typer.Option(min=2, max=32, help="bins per number (dummy); default by rows")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
@@ -50,23 +51,25 @@ def demo(
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     if (bank_csv is None) != (platform_csv is None):
         raise UsageError("give both --bank-csv and --platform-csv, or neither")
+    if bank_csv is not None and platforms > 1:
+        raise UsageError("--platforms splits the synthetic data; with files of your own there is one platform")
     if encoding not in ENCODINGS:
         offered = " or ".join(ENCODINGS)
         why = "woe would show each party the default rate of its bins; " if encoding == "woe" else ""
         raise UsageError(f"encoding {encoding!r} is not offered: {why}choose {offered}")
     given = bank_csv and _given_tables(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
     _clear(out)
-    tables, counts, source = given or _synthetic_tables(out, rows, seed, say)
+    tables, counts, source = given or _synthetic_tables(out, rows, seed, platforms, say)
     plan = _plan(tables, encoding, steps, bins or _bins(min(counts.values())), seed)
     plan_path = out / "plan.toml"
     plan_path.write_text(plan, encoding="utf-8")
     parsed = Plan.from_toml_text(plan, "plan.toml")
     federation = Federation(out / "federation", tables, parsed.alignment.minimum_intersection)
-    say("starting coordinator, bank and platform …")
+    say(f"starting coordinator, {', '.join(tables)} …")
     with federation:
         say(f"running; the nodes' logs are in {federation.folder}")
         summary = federation.run(plan_path, quiet=as_json)
-    facts = {party: results.party_facts(federation, party, summary["run"]) for party in (LABEL, FEATURE)}
+    facts = {party: results.party_facts(federation, party, summary["run"]) for party in tables}
     pooled = results.oracle(federation, parsed, tables, facts)
     metrics = results.collect(summary, facts, pooled, counts, time.monotonic() - began)
     fingerprints = results.write_evidence(federation, out)
@@ -102,11 +105,17 @@ def _given_tables(bank_csv: Path, platform_csv: Path, id_column: str, label: str
     return tables, {LABEL: _lines(bank_csv), FEATURE: _lines(platform_csv)}, f"{bank_csv.name} and {platform_csv.name}"
 
 
-def _synthetic_tables(out: Path, rows: int, seed: int, say: Any) -> Tables:
+def _synthetic_tables(out: Path, rows: int, seed: int, platforms: int, say: Any) -> Tables:
     say(f"making a synthetic population (seed {seed}, {rows:,} rows a side); no real person is in it …")
     files = write_population(out / "data", rows, seed)
-    tables = {LABEL: Table(files.bank_table), FEATURE: Table(files.platform_table)}
-    return tables, {LABEL: rows, FEATURE: rows}, f"a synthetic population, seed {seed}"
+    source = f"a synthetic population, seed {seed}"
+    if platforms == 1:
+        tables = {LABEL: Table(files.bank_table), FEATURE: Table(files.platform_table)}
+        return tables, {LABEL: rows, FEATURE: rows}, source
+    parts = split_platform(files, platforms, seed)
+    tables = {LABEL: Table(files.bank_table)} | {name: Table(part.table) for name, part in parts.items()}
+    counts = {LABEL: rows} | {name: part.rows for name, part in parts.items()}
+    return tables, counts, f"{source}, the platform's columns split among {platforms}"
 
 
 def _lines(path: Path) -> int:
@@ -116,7 +125,8 @@ def _lines(path: Path) -> int:
 
 
 def _plan(tables: dict[str, Table], encoding: str, steps: int, bins: int, seed: int) -> str:
-    lines = [f'purpose = "{PURPOSE}"', f'label_party = "{LABEL}"', f'feature_parties = ["{FEATURE}"]', ""]
+    platforms = [party for party in tables if party != LABEL]
+    lines = [f'purpose = "{PURPOSE}"', f'label_party = "{LABEL}"', f"feature_parties = {json.dumps(platforms)}", ""]
     for party, table in tables.items():
         lines += [f"[parties.{party}]", 'table = "customers"', f"columns = {json.dumps(table.columns)}", ""]
     lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}", "",

@@ -1,4 +1,4 @@
-"""A federation on one machine for the demo: certificates, configuration and three supervised nodes."""
+"""A federation on one machine for the demo: certificates, configuration and supervised nodes."""
 from __future__ import annotations
 
 import json
@@ -20,7 +20,6 @@ from protocols.node.progress import ProgressView
 from protocols.node.supervise import Service, Supervisor, environment, free_port, script
 
 LABEL, FEATURE = "bank", "platform"
-NODES = ("coordinator", LABEL, FEATURE)
 PURPOSE = "credit-scoring"
 READY_S = 240.0  # twice what one process may take: the first start on a busy machine is slow
 
@@ -51,7 +50,13 @@ class Federation:
 
     def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int):
         self.folder, self._tables, self._minimum_rows = folder, tables, minimum_rows
+        self.parties = tuple(tables)  # the bank is called bank, every other one is a platform
         self._supervisor: Supervisor | None = None
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The coordinator and all parties."""
+        return ("coordinator", *self.parties)
 
     @property
     def config(self) -> Path:
@@ -64,17 +69,18 @@ class Federation:
 
     def prepare(self) -> None:
         """Make keys, certificates and configuration files; the same commands a person would use."""
-        identities = init_federation(self.folder, [PartySpec(LABEL, "bank"), PartySpec(FEATURE, "platform")], days=30)
+        identities = init_federation(self.folder, [PartySpec(p, _role(p)) for p in self.parties], days=30)
         ports = {name: f"127.0.0.1:{free_port()}" for name in ("front", "hub", "superlink")}
-        _write(self.config, _coordinator_toml(ports, identities))
-        for party, peer in ((LABEL, FEATURE), (FEATURE, LABEL)):
+        _write(self.config, _coordinator_toml(ports, {party: identities[party] for party in self.parties}))
+        for party in self.parties:
             home = self.home(party)
+            peers = {peer: fingerprint(identities[peer]) for peer in self.parties if peer != party}
             _write(home / f"{party}.toml", _party_toml(party, ports, self._tables[party]))
-            _write(home / "policy.toml", _policy_toml(peer, fingerprint(identities[peer]), self._minimum_rows))
+            _write(home / "policy.toml", _policy_toml(peers, self._minimum_rows))
 
     def __enter__(self) -> Federation:
         self.prepare()
-        services = [self._service(node) for node in NODES]
+        services = [self._service(node) for node in self.nodes]
         self._supervisor = Supervisor(services)
         self._supervisor.start()
         try:
@@ -95,14 +101,14 @@ class Federation:
 
     def _service(self, node: str) -> Service:
         home = self.home(node)
-        command = (script("sealscore"), node, "serve", str(home / f"{node}.toml"))
+        command = (script("sealscore"), _role(node), "serve", str(home / f"{node}.toml"))
         return Service(f"{node} node", command, home / "logs" / "node.log", environment(), stable_s=5.0)
 
     def _wait_ready(self) -> None:
-        """All three have written their ready file and both parties said hello; otherwise the log's last error."""
+        """All have written their ready file and all parties said hello; otherwise the log's last error."""
         end = time.monotonic() + READY_S
         while time.monotonic() < end:
-            waiting = [node for node in NODES if not (self.home(node) / "state" / "ready.json").exists()]
+            waiting = [node for node in self.nodes if not (self.home(node) / "state" / "ready.json").exists()]
             if not waiting and self._parties_seen():
                 return
             for node in waiting:
@@ -120,7 +126,7 @@ class Federation:
 
     def _parties_seen(self) -> bool:
         with opened(self.config) as (_, registry):
-            return set(registry.parties()) >= {LABEL, FEATURE}
+            return set(registry.parties()) >= set(self.parties)
 
     def run(self, plan: Path, *, quiet: bool) -> dict[str, Any]:
         """As `sealscore run PLAN`: follow it on stderr; the run's summary. RunFailed unless it finished."""
@@ -147,10 +153,15 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def _role(node: str) -> str:
+    """What a node is by its name here: coordinator, bank or platform."""
+    return node if node in ("coordinator", LABEL) else FEATURE
+
+
 def _coordinator_toml(ports: dict[str, str], identities: dict[str, bytes]) -> str:
     lines = ["[listen]", *(f'{name} = "{address}"' for name, address in ports.items())]
-    for party in (LABEL, FEATURE):
-        lines += ["", f"[parties.{party}]", f'role = "{party}"', f'identity = "{identities[party].hex()}"',
+    for party, identity in identities.items():
+        lines += ["", f"[parties.{party}]", f'role = "{_role(party)}"', f'identity = "{identity.hex()}"',
                   f'supernode_public_key = "../{party}/flower/supernode.pub"']
     return "\n".join([*lines, ""])
 
@@ -159,7 +170,7 @@ def _party_toml(party: str, ports: dict[str, str], table: Table) -> str:
     section = dict(table.section)
     columns = section.pop("columns")
     lines = [
-        "[node]", f'name = "{party}"', f'role = "{party}"', "",
+        "[node]", f'name = "{party}"', f'role = "{_role(party)}"', "",
         "[coordinator]", f'front = "{ports["front"]}"', f'hub = "{ports["hub"]}"', "",
         "[tables.customers]", *(f"{key} = {json.dumps(value)}" for key, value in section.items()), "",
         "[tables.customers.columns]",
@@ -170,13 +181,16 @@ def _party_toml(party: str, ports: dict[str, str], table: Table) -> str:
     return "\n".join([*lines, ""])
 
 
-def _policy_toml(peer: str, peer_fingerprint: str, minimum_rows: int) -> str:
-    return "\n".join([
+def _policy_toml(peers: dict[str, str], minimum_rows: int) -> str:
+    """`peers`: fingerprints by name."""
+    lines = [
         f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric"]',
         f"minimum_intersection_rows = {minimum_rows}", "",
-        f"[peers.{peer}]", "# confirmed out of band: compare it with the peer by telephone",
-        f'fingerprint = "{peer_fingerprint}"', "",
-    ])
+    ]
+    for peer, digest in peers.items():
+        lines += [f"[peers.{peer}]", "# confirmed out of band: compare it with the peer by telephone",
+                  f'fingerprint = "{digest}"', ""]
+    return "\n".join(lines)
 
 
 def run_module(module: str, *words: str) -> None:

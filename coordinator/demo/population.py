@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 OVERLAP = 0.88  # share of each side's rows that the other side holds too
+KNOWN_BY_EACH = 0.97  # share of the platform's people that each of several platforms knows
+MOST_PLATFORMS = 5  # of at least four columns each
 EVENT_RATE = 0.10
 NOT_APPLICABLE = "-999"
 JOBS = ("civil servant", "salaried", "self-employed", "gig work")
@@ -67,6 +69,29 @@ def write_population(directory: Path, rows: int, seed: int = 1) -> PopulationFil
     return PopulationFiles(
         bank_csv, platform_csv, _table(bank_csv, BANK_COLUMNS, "default"), _table(platform_csv, PLATFORM_COLUMNS, None)
     )
+
+
+@dataclass(frozen=True)
+class PlatformPart:
+    """One of several platforms: the table section of its configuration, and its rows."""
+
+    table: dict[str, Any]
+    rows: int
+
+
+def split_platform(files: PopulationFiles, count: int, seed: int = 1) -> dict[str, PlatformPart]:
+    """The platform's columns as those of `count` platforms, each of which knows most of the same people."""
+    with files.platform_csv.open(encoding="utf-8", newline="") as file:
+        people = list(csv.DictReader(file))
+    rng, parts = np.random.default_rng(seed + 1), {}
+    for number, names in enumerate(np.array_split(list(PLATFORM_COLUMNS), count), start=1):
+        known = [people[row] for row in rng.permutation(len(people))[: round(len(people) * KNOWN_BY_EACH)]]
+        path = files.platform_csv.with_name(f"platform-{number}.csv")
+        columns = {name: np.array([person[name] for person in known]) for name in names.tolist()}
+        _write(path, np.array([person["id"] for person in known]), columns)
+        section = _table(path, {name: PLATFORM_COLUMNS[name] for name in columns}, None)
+        parts[f"platform-{number}"] = PlatformPart(section, len(known))
+    return parts
 
 
 def _table(path: Path, columns: dict[str, dict[str, Any]], label: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from coordinator.demo.federation import FEATURE, LABEL, NODES, Federation, Table, run_module
+from coordinator.demo.federation import FEATURE, LABEL, Federation, Table, run_module
 from coordinator.demo.report import render_report
 from protocols.crypto.identity import fingerprint
 from protocols.node.evidence import export
@@ -57,7 +57,8 @@ def collect(
     training, uplift = report["training"], report["metrics"]["uplift"]
     return {
         "run": summary["run"], "model_id": summary["model_id"],
-        "rows_bank": rows[LABEL], "rows_platform": rows[FEATURE], "rows_aligned": _aligned(report),
+        "rows_bank": rows[LABEL], "rows_platform": max(n for party, n in rows.items() if party != LABEL),
+        "rows_aligned": _aligned(report),
         "rows_train": training["rows"], "rows_calibration": report["rows"]["calibration"],
         "rows_test": report["rows"]["test"], "columns_bank": training["columns"],
         "columns_platform": training["columns_peer"],
@@ -77,25 +78,27 @@ def _aligned(report: dict[str, Any]) -> int:
 
 
 def _phases(facts: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """`bytes_platform` is that of all platforms together."""
     phases = {}
     for name in PHASES:
-        spent = {party: facts[party].get(f"spent.{name}", {"seconds": 0, "bytes": 0}) for party in (LABEL, FEATURE)}
+        spent = {party: facts[party].get(f"spent.{name}", {"seconds": 0, "bytes": 0}) for party in facts}
         phases[name] = {"seconds": round(max(s["seconds"] for s in spent.values()), 3)}
         phases[name] |= {f"bytes_{party}": spent[party]["bytes"] for party in spent}
+        phases[name]["bytes_platform"] = sum(s["bytes"] for party, s in spent.items() if party != LABEL)
     return phases
 
 
 def _openings(facts: dict[str, Any]) -> dict[str, int]:
     total: dict[str, int] = {}
-    for party in (LABEL, FEATURE):
-        for kind, count in facts[party].get("ledger.openings", {}).items():
-            total[kind] = total.get(kind, 0) + count
+    for party in facts:
+        for kind, learners in facts[party].get("ledger.openings", {}).items():
+            total[kind] = total.get(kind, 0) + sum(learners.values())
     return dict(sorted(total.items()))
 
 
 def write_evidence(federation: Federation, out: Path) -> dict[str, str]:
     """Export every node's evidence to `out`/evidence and the identity keys to `out`/trust.json; fingerprints."""
-    for node in NODES:
+    for node in federation.nodes:
         export(federation.home(node), out / "evidence")
     trust = federation.folder / "trust.json"
     (out / "trust.json").write_bytes(trust.read_bytes())
@@ -115,16 +118,18 @@ def write_report(
                                                              "test")},
         "metrics": bank["metrics"] | {"oracle": pooled["metrics"]},
         "curves": bank["curves"], "calibration": bank["calibration"], "lift": bank["lift"],
-        "columns": {party: facts[party]["report"]["columns"] for party in (LABEL, FEATURE)},
+        "columns": {party: facts[party]["report"]["columns"] for party in facts},
         "phases": metrics["phases"], "openings": metrics["openings"], "openings_meaning": MEANING,
-        "learned": _learned(metrics, source),
+        "learned": _learned(metrics, source, [party for party in facts if party != LABEL]),
         "agreement": {"digest": summary["agreement"], "parties": fingerprints},
     }
     return render_report(data, out / "report.html")
 
 
-def _learned(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
+def _learned(metrics: dict[str, Any], source: str, platforms: list[str]) -> dict[str, list[str]]:
     aligned, holdout = metrics["rows_aligned"], metrics["rows_calibration"] + metrics["rows_test"]
+    if len(platforms) > 1:
+        return _learned_among_many(metrics, source, platforms)
     return {
         LABEL: [
             f"which {aligned:,} of its customers the platform knows too, and how many rows the platform brought",
@@ -143,6 +148,35 @@ def _learned(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
         "coordinator": [
             "the plan, column names and missing rates, sizes and timing of sealed frames",
             "the metrics in the model card; no row, no coefficient, no key",
+            f"data of this run: {source}",
+        ],
+    }
+
+
+def _learned_among_many(metrics: dict[str, Any], source: str, platforms: list[str]) -> dict[str, list[str]]:
+    aligned, holdout = metrics["rows_aligned"], metrics["rows_calibration"] + metrics["rows_test"]
+    lead, *others = platforms
+    each = [
+        f"which of its users the bank knows too, which {aligned:,} of them every party knows, and the bank's rows",
+        "the number of whitened columns of every party",
+        "the coefficients of its own columns, and the step size",
+        "whether the joint model was better than the bank's own; no label, no score, no residual",
+    ]
+    return {
+        LABEL: [
+            "which of its customers each platform knows too, and how many rows each brought",
+            f"the number of whitened columns of each platform ({metrics['columns_platform']} in all)",
+            "the coefficients of its own columns",
+            f"the sum of all platforms' parts of the score of {holdout:,} calibration and test rows, each rounded to "
+            "2^-5; of no training row, and of no platform apart",
+            "two norms from which the step size follows",
+        ],
+        lead: each,
+        **{party: [*each, f"a share of the residuals from {lead}, which is random without the bank's"]
+           for party in others},
+        "coordinator": [
+            "the plan, column names and missing rates, sizes and timing of sealed frames",
+            "ciphertexts that it added up, all masked at their source; the metrics in the model card",
             f"data of this run: {source}",
         ],
     }

@@ -68,8 +68,8 @@ class BankSide:
                             "bring more rows or change [slices]")
         return labels
 
-    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, peer: str) -> LabelHoldout:
-        """Receive the platform's part of the hold-out scores and judge the joint model."""
+    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str) -> LabelHoldout:
+        """Receive the platforms' part of the hold-out scores and judge the joint model."""
         labels = {name: self._labels(table, prepared, part) for name, part in _HOLDOUT.items()}
         features = {name: _with_intercept(prepared.columns[part]) for name, part in _HOLDOUT.items()}
         alone = self._bank_only(prepared.columns[TRAIN], self._labels(table, prepared, TRAIN), plan)
@@ -80,7 +80,7 @@ class BankSide:
             self._evaluation = evaluate_slices(labels, joint, bank_only)
             return self._evaluation.better
 
-        role = LabelHoldout(peer, {name: len(labels[name]) for name in _HOLDOUT}, judge)
+        role = LabelHoldout(plan.feature_parties, {name: len(labels[name]) for name in _HOLDOUT}, judge)
         self._judge = judge
         return role
 
@@ -103,9 +103,9 @@ class BankSide:
             "calibration": self._evaluated(role).calibration.to_json(),
         }
 
-    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], peer: str) -> LabelBatch:
-        """Wait for the platform's part."""
-        return LabelBatch(peer, len(rows))
+    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> LabelBatch:
+        """Wait for the platforms' part."""
+        return LabelBatch(plan.feature_parties, len(rows))
 
     def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any]:
         """Identifier and calibrated probability of default of each aligned row, in the order of the table."""

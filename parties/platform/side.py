@@ -42,10 +42,11 @@ class PlatformSide:
         """Feature side of training."""
         return feature_trainer(prepared.columns[TRAIN], keys, config, peer_public)
 
-    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, peer: str) -> FeatureHoldout:
+    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str) -> FeatureHoldout:
         """Own part of the score of each hold-out row, rounded."""
         parts = {"calibration": CALIBRATION, "test": TEST}
-        return FeatureHoldout(peer, {name: prepared.columns[part] @ own.own for name, part in parts.items()})
+        scores = {name: prepared.columns[part] @ own.own for name, part in parts.items()}
+        return FeatureHoldout(party, plan.label_party, plan.feature_parties, scores)
 
     def verdict(self, role: Role) -> bool:
         """What the bank said."""
@@ -59,9 +60,9 @@ class PlatformSide:
             "coefficients": own.own.tolist(),
         }
 
-    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], peer: str) -> FeatureBatch:
+    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> FeatureBatch:
         """Own part of each row's score, rounded."""
-        return FeatureBatch(peer, partial_scores(table, rows, half))
+        return FeatureBatch(party, plan.label_party, plan.feature_parties, partial_scores(table, rows, half))
 
     def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> None:
         """The platform gets no scores."""

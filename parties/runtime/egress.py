@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from parties.runtime.run_store import RunStore
+from parties.runtime.bulk_reference import refer
+from parties.runtime.run_store import Handled, RunStore
 from protocols.errors import PolicyRefused
 from protocols.node.audit_log import AuditLog
 from protocols.role import Message, Opening
@@ -20,23 +20,16 @@ from protocols.role import Message, Opening
 LEDGER = "ledger.openings"
 
 MEMBERSHIP = "membership"  # comes in chunks and adds up; alignment itself bounds it by the declared size
+JOINT = "membership.joint"
 
 COEFFICIENTS = "coefficients"
 
-# What a run may open by kind, each kind once: the leakage tables of the protocols' READMEs.
+# What a run may open by kind, each kind once to each learner: the leakage tables of the protocols' READMEs.
 ALLOWED_OPENINGS = {
-    "train": (MEMBERSHIP, COEFFICIENTS, "step.norms", "step.size", "scores.calibration", "scores.test",
+    "train": (MEMBERSHIP, JOINT, COEFFICIENTS, "step.norms", "step.size", "scores.calibration", "scores.test",
               "verdict"),
-    "score": (MEMBERSHIP, "scores.batch"),
+    "score": (MEMBERSHIP, JOINT, "scores.batch"),
 }
-
-
-@dataclass(frozen=True)
-class Handled:
-    """The peer's message that led to these; recorded in the same transaction."""
-
-    seq: int
-    digest: bytes
 
 
 class Egress:
@@ -51,30 +44,37 @@ class Egress:
         step: int,
         messages: Iterable[Message],
         facts: dict[str, bytes | None],
-        handled: Handled | None,
+        handled: Iterable[Handled],
     ) -> None:
-        """Check, count, record and persist what a role wants to send, with the role's new state."""
+        """Check, count, record and persist what a role wants to send, with the role's new state.
+
+        `handled`: the messages that led to it, of several peers when it was a sum.
+        """
         messages = list(messages)
-        ledger = self.openings()
+        ledger = self._ledger()
         for message in messages:
             if message.opening is not None:
                 self._count(message.opening, ledger)
         for message in messages:
             self._record(phase, message)
-        outgoing = [(f"{phase}.{message.kind}", step, message.payload) for message in messages]
+        outgoing, bulks = refer(phase, step, messages)
         entry = {LEDGER: json.dumps(ledger).encode()} if any(m.opening for m in messages) else {}
-        self._store.commit(facts | entry, outgoing, None if handled is None else (handled.seq, handled.digest))
+        self._store.commit(facts | entry, outgoing, handled, bulks)
 
     def openings(self) -> dict[str, int]:
-        """Numbers opened towards the peer so far, by kind."""
+        """Numbers opened so far, by kind."""
+        return {kind: sum(learners.values()) for kind, learners in self._ledger().items()}
+
+    def _ledger(self) -> dict[str, dict[str, int]]:
         return json.loads(self._store.get(LEDGER) or b"{}")
 
-    def _count(self, opening: Opening, ledger: dict[str, int]) -> None:
+    def _count(self, opening: Opening, ledger: dict[str, dict[str, int]]) -> None:
         if opening.kind not in ALLOWED_OPENINGS[self._kind]:
             raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}")
-        if opening.kind in ledger and opening.kind != MEMBERSHIP:
+        learners = ledger.setdefault(opening.kind, {})
+        if opening.learner in learners and opening.kind != MEMBERSHIP:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")
-        ledger[opening.kind] = ledger.get(opening.kind, 0) + opening.count
+        learners[opening.learner] = learners.get(opening.learner, 0) + opening.count
 
     def _record(self, phase: str, message: Message) -> None:
         body = {

@@ -132,6 +132,11 @@ class Link:
         return self._engine.stopped
 
     @property
+    def streams(self) -> int:
+        """Changes whenever the stream to the hub ended or was made anew."""
+        return self._stream
+
+    @property
     def traffic(self) -> Traffic:
         """Bytes so far, also by kind of message."""
         return self._engine.traffic
@@ -243,7 +248,8 @@ class Link:
 
     def _outgoing(self, stream: int) -> Iterator[bytes]:
         """What gRPC's sending thread iterates: the attachment, then whatever the engine has to say."""
-        attach = Attach(version=codec.VERSION, run=self.config.run, party=self.config.party)
+        attach = Attach(version=codec.VERSION, run=self.config.run, party=self.config.party,
+                        peer=self.config.peer)
         frame: bytes | None = codec.encode(HubFrame(attach=attach))
         with self._changed:
             self._engine.traffic.bytes_out += len(frame)

@@ -23,26 +23,28 @@ from typing import Any
 
 import numpy as np
 
+from parties.runtime import roster
+from parties.runtime.bulk import Bulk
 from parties.runtime.config import LoadedParty
-from parties.runtime.egress import COEFFICIENTS, Egress, Handled
+from parties.runtime.egress import COEFFICIENTS, Egress
 from parties.runtime.files import digest, write_csv
 from parties.runtime.hub_client import HubClient
 from parties.runtime.link import Link, LinkConfig
+from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
 from parties.runtime.preparation import Prepared, prepare
 from parties.runtime.releases import Releases
 from parties.runtime.reporter import Reporter
-from parties.runtime.run_store import RunStore
-from parties.runtime.side import Side
+from parties.runtime.run_store import Handled, RunStore
+from parties.runtime.side import ParallelMap, Side
 from parties.runtime.tables import Table, load_table
 from parties.runtime.vault import Vault
 from protocols.agreement import SignedAgreement
 from protocols.audit import SALT_BYTES, row_commitment
 from protocols.checkpoints import CheckpointExchange
 from protocols.crypto.keys import KeyPair
-from protocols.errors import DataError, MalformedMessage, RunFailed, SealscoreError
+from protocols.errors import DataError, RunFailed, SealscoreError
 from protocols.node.audit_log import AuditLog
 from protocols.plan import seats
-from protocols.psi.parameters import AlignmentParams
 from protocols.psi.slices import TRAIN
 from protocols.role import Message, Role
 from protocols.scorecard.training import Coefficients, TrainingConfig
@@ -50,9 +52,9 @@ from protocols.state import pack, unpack
 
 log = logging.getLogger("sealscore.run")
 REFUSALS_EACH = 32  # of a kind and run are recorded one by one
-RECEIVE_S = 1.0
 STOP_S = 6.0  # what a step under way may take when the node stops or the run is continued anew
-SECRET_FACTS = ("keys", "align.role", "train.role", "train.peer_public", "evaluate.role", "score.role")
+SECRET_FACTS = ("keys", "train.peer_public")
+SECRET_ROLES = ("align", "train", "evaluate", "score")
 MODEL_FACTS = ("align.rows", "align.salt", "table", "report", "metrics")  # gone too when a run is cancelled
 
 
@@ -90,14 +92,14 @@ class RunDriver:
     def __init__(self, node: Node, agreement: SignedAgreement, identities: dict[str, bytes], folder: Path):
         self._node, self._agreement, self._plan = node, agreement, agreement.plan
         self.run, self._folder = agreement.run, folder
-        self._peer = next(name for name in agreement.plan.parties if name != node.party.name)
-        self._peer_public = identities[self._peer]
+        self._name, self._identities = node.party.name, identities
+        self._peers = roster.peers(agreement.plan, self._name)
         self._store = RunStore(folder / "run.db")
         self._egress = Egress(self.run, self._plan.kind, self._store, node.audit)
         self._side = node.side()
         self._halt = threading.Event()
         self._telling = threading.Lock()
-        self._link: Link | None = None
+        self._mail: Mailroom | None = None
         self._reporter = Reporter(node.hub, self.run, self._halt)
         self._phase = "link"
         ended = self.fact("state")
@@ -128,7 +130,7 @@ class RunDriver:
 
     def deliver(self) -> None:
         """Hand over what a finished run still owes its peer, which may have been away when it ended here."""
-        if self.state == "finished" and self._store.next_outgoing(0) is not None and not self._thread.is_alive():
+        if self.state == "finished" and self._store.waiting() and not self._thread.is_alive():
             self._thread = threading.Thread(target=self._deliver, name=f"run-{self.run}", daemon=True)
             self._thread.start()
 
@@ -146,7 +148,7 @@ class RunDriver:
         self.halt()
         if self._thread.is_alive():
             self._thread.join(STOP_S)
-        self._close_link()
+        self._close_links()
         with self._telling:  # nobody is in the middle of a report
             self._store.close()
 
@@ -161,14 +163,14 @@ class RunDriver:
             log.exception("run %s", self.run)
             if not self._halt.is_set():
                 cause = "this node could not write down how its part of the run ended"
-                next_step = f"see the log of {self._node.party.name}, restart its node, resume the run"
+                next_step = f"see the log of {self._name}, restart its node, resume the run"
                 self._reporter.tell(self._phase, "failed", cause=cause, next_step=next_step)
         finally:
-            self._close_link()
+            self._close_links()
 
     def _run(self) -> None:
         try:
-            self._open_link()
+            self._open_links()
             self._phases()
         except Halted:
             raise
@@ -182,7 +184,7 @@ class RunDriver:
             self._check_halted()  # what the node's stop closed under this thread is no fault
             log.exception("run %s", self.run)
             cause = f"internal fault ({type(fault).__name__})"
-            self._end("failed", cause=cause, next_step=f"see the log of {self._node.party.name}")
+            self._end("failed", cause=cause, next_step=f"see the log of {self._name}")
         else:
             self._end("finished", phase="run")
             self._await_delivery()
@@ -198,23 +200,28 @@ class RunDriver:
             self._timed("score", lambda: self._score(rows))
         self._timed("publish", self._exchange_checkpoints)
 
-    def _open_link(self) -> None:
-        party, limits = self._node.party, self._plan.limits
-        config = LinkConfig(
-            hub_address=party.config.coordinator.hub, home=party.home, party=party.name, peer=self._peer,
-            peer_public_key=self._peer_public, run=self.run, agreement=self._agreement.digest(),
-            deadline_s=limits.peer_deadline_s, max_message_bytes=party.policy.maximum_message_bytes,
-        )
-        link = Link(config, self._store, self._refused, self._node.on_frame)
-        link.start()
-        self._link = link
+    def _open_links(self) -> None:
+        deadline_s, most = self._plan.limits.peer_deadline_s, self._node.party.policy.maximum_message_bytes
+        bulk = Bulk(self._node.hub, self.run, deadline_s, most, self._node.on_frame)
+        mail = Mailroom({peer: self._link(peer) for peer in self._peers}, bulk, self._store)
+        mail.start()
+        self._mail = mail
 
-    def _refused(self, kind: str) -> None:
+    def _link(self, peer: str) -> Link:
+        party = self._node.party
+        config = LinkConfig(
+            hub_address=party.config.coordinator.hub, home=party.home, party=party.name, peer=peer,
+            peer_public_key=self._identities[peer], run=self.run, agreement=self._agreement.digest(),
+            deadline_s=self._plan.limits.peer_deadline_s, max_message_bytes=party.policy.maximum_message_bytes,
+        )
+        return Link(config, self._store.towards(peer), functools.partial(self._refused, peer), self._node.on_frame)
+
+    def _refused(self, peer: str, kind: str) -> None:
         """Record it; of very many only those whose number is a power of two, so that nobody can fill the log."""
         self._refusals[kind] += 1
         number = self._refusals[kind]
         if number <= REFUSALS_EACH or number & (number - 1) == 0:
-            told = {"run": self.run, "what": kind, "from": self._peer, "number": number}
+            told = {"run": self.run, "what": kind, "from": peer, "number": number}
             self._node.audit.append("refusal", told)
 
     def _end(self, state: str, phase: str | None = None, report: str | None = None, **why: str) -> None:
@@ -228,17 +235,18 @@ class RunDriver:
         ended = {"state": state, "report": report or state, "phase": self._phase, **why}
         self._store.put("state", json.dumps(ended).encode())
         if state == "cancelled":
-            self._close_link()
+            self._close_links()
         self.state = state
         self._erase()
         self.tell()
 
     def _erase(self) -> None:
         """Nothing secret outlives the run, but that a failed one may be resumed, with the same keys and bytes."""
+        secret = SECRET_FACTS + tuple(name for phase in SECRET_ROLES for name in self._role_facts(phase))
         if self.state == "finished":
-            self._store.erase(SECRET_FACTS, outbox=False)
+            self._store.erase(secret, outbox=False)
         elif self.state == "cancelled":
-            self._store.erase(SECRET_FACTS + MODEL_FACTS, outbox=True)
+            self._store.erase(secret + MODEL_FACTS, outbox=True)
 
     def tell(self) -> bool:
         """Report the end to the coordinator unless it knows; False when it cannot be reached now."""
@@ -256,26 +264,26 @@ class RunDriver:
 
     def _deliver(self) -> None:
         try:
-            self._open_link()
+            self._open_links()
             self._await_delivery()
         except SealscoreError as error:
             log.info("run %s: %s", self.run, error)
         finally:
-            self._close_link()
+            self._close_links()
 
     def _await_delivery(self) -> None:
         """The peer may still wait for the last messages, or be away: stay until it has them or its deadline."""
         end = time.monotonic() + self._plan.limits.peer_deadline_s
         try:
-            while not self._halt.is_set() and time.monotonic() < end and not self._link.cancelled:
-                if self._link.drain(RECEIVE_S):
+            while not self._halt.is_set() and time.monotonic() < end and not self._mail.cancelled:
+                if self._mail.drain(RECEIVE_S):
                     return
         except SealscoreError as error:
             log.info("run %s: %s", self.run, error)
 
-    def _close_link(self) -> None:
-        if self._link is not None:
-            self._link.close()
+    def _close_links(self) -> None:
+        if self._mail is not None:
+            self._mail.close()
 
     # -- phases
 
@@ -285,27 +293,26 @@ class RunDriver:
             return unpack(known)["rows"]
         table = self._table()
         with ThreadPoolExecutor() as pool:
-            role = self._side.aligner(table.ids, self._peer, self._alignment(table), pool.map)
-            rows = self._drive("align", role).rows
+            pairs = [self._align_with(peer, table, pool.map) for peer in roster.counterparts(self._plan, self._name)]
+        rows = pairs[0]
+        if len(self._plan.feature_parties) > 1:
+            role = roster.joint(self._plan, self._name, pairs)
+            rows = self._drive("align", role, self._plan.label_party, "joint").rows
         commitment = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
         self._note("rows", {"count": len(rows), "commitment": row_commitment(commitment, (table.ids[r] for r in rows))})
-        self._store.commit({"align.rows": pack({"rows": rows}), "align.salt": commitment, "align.role": None})
+        self._store.commit({"align.rows": pack({"rows": rows}), "align.salt": commitment,
+                            **dict.fromkeys(self._role_facts("align"))})
         return rows
 
-    def _alignment(self, table: Table) -> AlignmentParams:
-        declared = {name: json.loads(text)["rows"] for name, text in self._agreement.statements.items()}
-        return AlignmentParams(
-            normalise=self._plan.alignment.normalise,
-            minimum_intersection=self._plan.alignment.minimum_intersection,
-            own_declared_max=declared[self._node.party.name],
-            peer_declared_max=declared[self._peer],
-            session=self._agreement.digest(),
-        )
+    def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> np.ndarray:
+        params = roster.alignment(self._agreement, self._name, peer)
+        role = self._side.aligner(table.ids, peer, params, parallel_map)
+        return self._drive("align", role, peer).rows
 
     def _table(self) -> Table:
         """The plan's table, read anew for every run."""
         if not hasattr(self, "_loaded"):
-            party, name = self._node.party, self._plan.parties[self._node.party.name].table
+            party, name = self._node.party, self._plan.parties[self._name].table
             config = party.table(name)
             self._check_unchanged(party.home / config.path)
             self._loaded = load_table(config, party.home)
@@ -321,12 +328,12 @@ class RunDriver:
         self._store.put("table", now)
 
     def _prepare(self, rows: np.ndarray) -> Prepared:
-        return prepare(self._table(), rows, self._node.party.name, self._plan)
+        return prepare(self._table(), rows, self._name, self._plan)
 
     def _train(self, prepared: Prepared) -> Coefficients:
         model = self._plan.model
         check = functools.partial(self._check_release, prepared)
-        config = TrainingConfig(self._node.party.name, self._plan.label_party, tuple(self._plan.feature_parties),
+        config = TrainingConfig(self._name, self._plan.label_party, tuple(self._plan.feature_parties),
                                 model.steps, model.l2, check, self._node.party.policy.tile_cache_bytes)
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, self._plan, self._keys(), config, public)
@@ -350,15 +357,15 @@ class RunDriver:
         return keys
 
     def _evaluate(self, prepared: Prepared, own: Coefficients) -> None:
-        role = self._side.holdout(self._table(), prepared, self._plan, own, self._peer)
+        role = self._side.holdout(self._table(), prepared, self._plan, own, self._name)
         self._drive("evaluate", role)
         if not self._side.verdict(role):
             cause = "the joint model is no better than the bank's own on the hold-out, so nothing is published"
-            raise RunFailed(self._node.party.name, "evaluate", cause, "take other columns or another encoding")
+            raise RunFailed(self._name, "evaluate", cause, "take other columns or another encoding")
         half = {
-            "version": 1, "model_id": self._model_id(), "run": self.run, "party": self._node.party.name,
+            "version": 1, "model_id": self._model_id(), "run": self.run, "party": self._name,
             "agreement": self._agreement.digest().hex(), "status": "pending", "parties": seats(self._plan),
-            "table": self._plan.parties[self._node.party.name].table,
+            "table": self._plan.parties[self._name].table,
             **self._side.half(prepared, own, role),
         }
         self._node.vault.put(self._model_id(), half)
@@ -371,7 +378,7 @@ class RunDriver:
 
     def _score(self, rows: np.ndarray) -> None:
         half = self._node.vault.get(self._plan.model_id)
-        role = self._side.scorer(self._table(), rows, half, self._peer)
+        role = self._side.scorer(self._table(), rows, half, self._plan, self._name)
         self._drive("score", role)
         columns = self._side.scored(role, self._table(), rows, half)
         if columns is not None:
@@ -380,62 +387,66 @@ class RunDriver:
             log.info("run %s: scores of %d rows in %s", self.run, len(rows), target)
 
     def _exchange_checkpoints(self) -> None:
-        """Each party keeps a signed checkpoint of the other's log: a log rewritten later contradicts it."""
-        audit, peer, key = self._node.audit, self._peer, self._peer_public
-        role = CheckpointExchange(
-            peer, lambda since: audit.checkpoint_message(since), audit.held(peer),
-            lambda message: audit.record_peer_checkpoint(peer, key, message),
-        )
-        self._drive("publish", role)
+        """Parties keep signed checkpoints of each other's logs: a log rewritten later contradicts them."""
+        audit = self._node.audit
+        for peer in self._peers:
+            take = functools.partial(audit.record_peer_checkpoint, peer, self._identities[peer])
+            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take)
+            self._drive("publish", role, peer)
 
     # -- driving a role
 
-    def _drive(self, phase: str, role: Role) -> Any:
-        """Feed the peer's messages to a role until it has a result; persist each step before anything leaves."""
-        name = f"{phase}.role"
+    def _drive(self, phase: str, role: Role, peer: str | None = None, part: str | None = None) -> Any:
+        """Feed messages to a role until it has a result; persist each step before anything leaves.
+
+        `peer`: whose messages a role that expects nobody in particular gets; `part` names the role's state if the
+        phase has another role with the same peer.
+        """
+        name = ".".join(filter(None, (phase, "role", part or peer)))
         state = self._store.get(name)
         if state is None:
-            messages = role.start()
-            self._release(phase, role, messages, None)
+            self._release(phase, name, role, role.start(), ())
         else:
             role.restore(state)
-        self._link.send_persisted()
+        self._mail.send()
         while role.result() is None:
             role.prepare()  # what was sent is on its way: work ahead while the peer works
-            inbound = self._receive(phase)
-            kind = inbound.kind.removeprefix(f"{phase}.")
-            messages = role.handle(Message(self._peer, kind, inbound.payload))
-            self._release(phase, role, messages, Handled(inbound.seq, inbound.digest))
-            self._link.acknowledge(inbound.seq)
-            self._link.send_persisted()
+            inbound = self._receive(phase, role.expects or peer)
+            self._release(phase, name, role, role.handle(inbound.message), inbound.handled)
+            self._mail.acknowledge(inbound)
+            self._mail.send()
             self._reporter.progress(phase, role, self._traffic())
         return role.result()
 
-    def _release(self, phase: str, role: Role, messages: list[Message], handled: Handled | None) -> None:
-        facts = {f"{phase}.role": role.snapshot()}
+    def _role_facts(self, phase: str) -> tuple[str, ...]:
+        """All names under which `_drive` keeps a role's state in this phase."""
+        return tuple(f"{phase}.role{part}" for part in ("", ".joint", *(f".{peer}" for peer in self._peers)))
+
+    def _release(
+        self, phase: str, name: str, role: Role, messages: list[Message], handled: tuple[Handled, ...]
+    ) -> None:
+        facts = {name: role.snapshot()}
         if role.peer_public is not None and self._store.get("train.peer_public") is None:
             facts["train.peer_public"] = role.peer_public
         step, _ = role.progress or (0, 1)
         self._egress.release(phase, step, messages, facts, handled)
 
-    def _receive(self, phase: str) -> Any:
+    def _receive(self, phase: str, expected: str) -> Inbound:
         while True:
             self._check_stopped()
-            inbound = self._link.receive(RECEIVE_S)
-            if inbound is None:
-                continue
-            if not inbound.kind.startswith(f"{phase}."):
-                raise MalformedMessage(f"{self._peer} sent {inbound.kind} while phase {phase} was due here")
-            return inbound
+            inbound = self._mail.receive(phase, expected, self._plan.feature_parties)
+            if inbound is not None:
+                return inbound
 
     def _check_stopped(self) -> None:
         self._check_halted()
-        if self._link.cancelled:
-            raise Stopped(self._link.cancelled)
+        if self._mail.cancelled:
+            raise Stopped(self._mail.cancelled)
         if time.time() > self._end_at:  # a peer that says it is alive and never answers is caught here
             cause = f"no end within limits.run_deadline_s = {self._plan.limits.run_deadline_s} s"
-            next_step = f"see what {self._peer} waits for, then resume the run, or plan with a longer deadline"
-            raise RunFailed(self._node.party.name, self._phase, cause, next_step)
+            others = " and ".join(self._peers)
+            next_step = f"see what {others} wait for, then resume the run, or plan with a longer deadline"
+            raise RunFailed(self._name, self._phase, cause, next_step)
 
     def _check_halted(self) -> None:
         if self._halt.is_set():
@@ -445,18 +456,19 @@ class RunDriver:
 
     def _timed(self, phase: str, work: Callable[[], Any]) -> Any:
         """Run one phase and keep its seconds and bytes; a phase that ended before costs nothing again."""
-        self._phase = self._link.phase = phase
+        self._phase = phase
+        self._mail.set_phase(phase)
         self._check_stopped()
         spent = json.loads(self._store.get(f"spent.{phase}") or b'{"seconds": 0, "bytes": 0, "done": false}')
         self._reporter.phase()
         self._reporter.tell(phase, "running" if spent["seconds"] else "started", **self._traffic())
-        began, before = time.monotonic(), self._link.bytes_out
+        began, before = time.monotonic(), self._mail.bytes_out
         try:
             result = work()
         finally:
             if not spent["done"]:
                 spent["seconds"] += time.monotonic() - began
-                spent["bytes"] += self._link.bytes_out - before
+                spent["bytes"] += self._mail.bytes_out - before
                 self._store.put(f"spent.{phase}", json.dumps(spent).encode())
         if not spent["done"]:
             self._note(phase, {"event": "ended", "seconds": round(spent["seconds"], 3), "bytes": spent["bytes"]})
@@ -469,7 +481,7 @@ class RunDriver:
         self._node.audit.append("phase", {"run": self.run, "phase": phase, **body})
 
     def _traffic(self) -> dict[str, int]:
-        return {} if self._link is None else {"bytes_out": self._link.bytes_out, "bytes_in": self._link.bytes_in}
+        return {} if self._mail is None else {"bytes_out": self._mail.bytes_out, "bytes_in": self._mail.bytes_in}
 
     def _closing_facts(self) -> dict[str, Any]:
         model = self._model_id()

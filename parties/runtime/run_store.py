@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from parties.runtime.link_store import Outgoing
@@ -17,14 +18,48 @@ from protocols.errors import SealscoreError
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (
-  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, round INTEGER NOT NULL, payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS handled (seq INTEGER PRIMARY KEY, digest BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS mark (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+  peer TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, round INTEGER NOT NULL, payload BLOB NOT NULL,
+  slot TEXT, PRIMARY KEY (peer, seq));
+CREATE TABLE IF NOT EXISTS handled (
+  peer TEXT NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (peer, seq));
+CREATE TABLE IF NOT EXISTS sent (peer TEXT PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS bulk (
+  slot TEXT PRIMARY KEY, receivers TEXT NOT NULL, contributors TEXT NOT NULL, payload BLOB NOT NULL);
 """
 
 
+@dataclass(frozen=True)
+class Send:
+    """One message towards a peer, to be put into the outbox; with `slot` it only refers to that bulk."""
+
+    peer: str
+    kind: str
+    round: int
+    payload: bytes
+    slot: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredBulk:
+    """A payload that goes to the hub once and stays here until every message that refers to it was acknowledged."""
+
+    slot: str
+    receivers: tuple[str, ...]
+    contributors: tuple[str, ...]
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Handled:
+    """A peer's message whose effect is recorded in the same transaction."""
+
+    peer: str
+    seq: int
+    digest: bytes
+
+
 class RunStore:
-    """The file of one run towards one peer. Thread-safe; it is the `LinkStore` of the run's link."""
+    """The file of one run. Thread-safe; `towards(peer)` is the `LinkStore` of the link to that peer."""
 
     def __init__(self, path: Path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,14 +92,15 @@ class RunStore:
     def commit(
         self,
         facts: dict[str, bytes | None],
-        outgoing: Iterable[tuple[str, int, bytes]] = (),
-        handled: tuple[int, bytes] | None = None,
+        outgoing: Iterable[Send] = (),
+        handled: Iterable[Handled] = (),
+        bulks: Iterable[StoredBulk] = (),
     ) -> None:
-        """One transaction: facts (None removes), messages (kind, round, payload) to send, (seq, digest) handled."""
+        """One transaction: facts (None removes), messages to send, what they refer to, and what was handled."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._write(facts, outgoing, handled)
+                self._write(facts, outgoing, handled, bulks)
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
@@ -75,51 +111,91 @@ class RunStore:
         with self._lock:
             self.commit(dict.fromkeys(names))
             if outbox:
-                self.trim(self.last_sequence())
+                self._db.execute("DELETE FROM outbox")
+                self._db.execute("DELETE FROM bulk")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
 
-    def _write(self, facts: dict, outgoing: Iterable, handled: tuple[int, bytes] | None) -> None:
+    def _write(
+        self, facts: dict, outgoing: Iterable[Send], handled: Iterable[Handled], bulks: Iterable[StoredBulk]
+    ) -> None:
         for name, value in facts.items():
             if value is None:
                 self._db.execute("DELETE FROM fact WHERE name = ?", (name,))
             else:
                 self._db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
-        for kind, number, payload in outgoing:
-            seq = self.last_sequence() + 1
-            self._db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?)", (seq, kind, number, payload))
-            self._db.execute("INSERT OR REPLACE INTO mark VALUES ('outbox', ?)", (seq,))
-        if handled is not None:
-            if handled[0] != self.last_handled() + 1:
-                raise SealscoreError(f"message {handled[0]} was to be recorded after message {self.last_handled()}")
-            self._db.execute("INSERT INTO handled VALUES (?, ?)", handled)
+        for bulk in bulks:
+            names = (" ".join(bulk.receivers), " ".join(bulk.contributors))
+            self._db.execute("INSERT INTO bulk VALUES (?, ?, ?, ?)", (bulk.slot, *names, bulk.payload))
+        for message in outgoing:
+            seq = self.towards(message.peer).last_sequence() + 1
+            row = (message.peer, seq, message.kind, message.round, message.payload, message.slot)
+            self._db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?)", (message.peer, seq))
+        for entry in handled:
+            last = self.towards(entry.peer).last_handled()
+            if entry.seq != last + 1:
+                raise SealscoreError(f"message {entry.seq} was to be recorded after message {last}")
+            self._db.execute("INSERT INTO handled VALUES (?, ?, ?)", (entry.peer, entry.seq, entry.digest))
 
-    # LinkStore
+    # messages
+
+    def towards(self, peer: str) -> PeerStore:
+        """What of the file belongs to one peer."""
+        return PeerStore(self, peer)
+
+    def waiting(self) -> bool:
+        """Whether any peer has not acknowledged everything."""
+        return self.row("SELECT 1 FROM outbox LIMIT 1") is not None
+
+    def slots(self) -> list[str]:
+        """Bulks that somebody may still need, oldest first."""
+        with self._lock:
+            return [slot for (slot,) in self._db.execute("SELECT slot FROM bulk ORDER BY rowid")]
+
+    def bulk(self, slot: str) -> StoredBulk | None:
+        """One of them; None when everybody has it meanwhile."""
+        row = self.row("SELECT receivers, contributors, payload FROM bulk WHERE slot = ?", slot)
+        return None if row is None else StoredBulk(slot, tuple(row[0].split()), tuple(row[1].split()), row[2])
+
+    def row(self, query: str, *values: object) -> tuple | None:
+        """The first row of a query."""
+        with self._lock:
+            return self._db.execute(query, values).fetchone()
+
+    def trim(self, peer: str, through: int) -> None:
+        """`peer` has handled everything up to `through`."""
+        with self._lock:
+            gone = self._db.execute("DELETE FROM outbox WHERE peer = ? AND seq <= ?", (peer, through)).rowcount
+            if gone:
+                self._db.execute("DELETE FROM bulk WHERE slot NOT IN (SELECT slot FROM outbox WHERE slot NOT NULL)")
+
+
+class PeerStore:
+    """The `LinkStore` of one peer."""
+
+    def __init__(self, store: RunStore, peer: str):
+        self._store, self._peer = store, peer
 
     def next_outgoing(self, after: int) -> Outgoing | None:
         """The row with the lowest seq above `after`, or None."""
-        query = "SELECT seq, kind, round, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT 1"
-        with self._lock:
-            row = self._db.execute(query, (after,)).fetchone()
+        query = "SELECT seq, kind, round, payload FROM outbox WHERE peer = ? AND seq > ? ORDER BY seq LIMIT 1"
+        row = self._store.row(query, self._peer, after)
         return None if row is None else Outgoing(*row)
 
     def last_sequence(self) -> int:
         """The highest seq ever put into the outbox."""
-        with self._lock:
-            row = self._db.execute("SELECT value FROM mark WHERE name = 'outbox'").fetchone()
+        row = self._store.row("SELECT seq FROM sent WHERE peer = ?", self._peer)
         return 0 if row is None else row[0]
 
     def trim(self, through: int) -> None:
         """The peer has handled everything up to `through`."""
-        with self._lock:
-            self._db.execute("DELETE FROM outbox WHERE seq <= ?", (through,))
+        self._store.trim(self._peer, through)
 
     def last_handled(self) -> int:
         """The highest seq of the peer whose effect is durable here."""
-        with self._lock:
-            return self._db.execute("SELECT COALESCE(MAX(seq), 0) FROM handled").fetchone()[0]
+        return self._store.row("SELECT COALESCE(MAX(seq), 0) FROM handled WHERE peer = ?", self._peer)[0]
 
     def handled_digest(self, seq: int) -> bytes | None:
         """The digest recorded with a handled message."""
-        with self._lock:
-            row = self._db.execute("SELECT digest FROM handled WHERE seq = ?", (seq,)).fetchone()
+        row = self._store.row("SELECT digest FROM handled WHERE peer = ? AND seq = ?", self._peer, seq)
         return None if row is None else row[0]

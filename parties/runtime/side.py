@@ -37,8 +37,8 @@ class Side(Protocol):
     ) -> Trainer:
         """The role in training."""
 
-    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, peer: str) -> Role:
-        """The role in calibration and evaluation."""
+    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str) -> Role:
+        """The role of `party` in calibration and evaluation."""
 
     def verdict(self, role: Role) -> bool:
         """Whether the model is kept, from the ended hold-out role."""
@@ -46,8 +46,8 @@ class Side(Protocol):
     def half(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
         """This party's half of the model, plain JSON."""
 
-    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], peer: str) -> Role:
-        """The role in batch scoring with a published model."""
+    def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> Role:
+        """The role of `party` in batch scoring with a published model."""
 
     def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any] | None:
         """Columns of the score file, or None at a side that gets no scores."""

@@ -37,7 +37,7 @@ _LOW_BITS = 32  # of the low mixed-radix digit, 59 bits, that a short summand ke
 
 
 class Seed:
-    """32 secret bytes that two or more parties share; gives uniform ring elements for every label.
+    """32 secret bytes that two or more parties share; gives uniform ring elements or words for every label.
 
     Prints as REDACTED and cannot be pickled.
     """
@@ -52,6 +52,11 @@ class Seed:
         stream = hashlib.shake_256(b"sealscore-seed-1" + self._value + label.encode()).digest(32 * n)
         words = np.frombuffer(stream, "<u8").reshape(2, 2, n).astype(WORD)
         return np.stack([reduce_words(list(words[index]), [q])[0] for index, q in enumerate(RING.q)])
+
+    def words(self, label: str, n: int) -> Array:
+        """(n,) uint32, uniform modulo 2^32, the same for the same label and apart from `expand`; SHAKE-256 as a PRF."""
+        stream = hashlib.shake_256(b"sealscore-seed-words-1" + self._value + label.encode()).digest(4 * n)
+        return np.frombuffer(stream, "<u4").astype(np.uint32)
 
     def to_bytes(self) -> bytes:
         """For the vault and sealed messages only."""

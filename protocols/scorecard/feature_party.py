@@ -94,7 +94,8 @@ class FeatureTrainer(Trainer):
         pad = Seed(self._s["pad"]).expand(self._label(kind), 1)
         payload = contribute(self._own_tiles(transposed=transposed), self._peer_keys, share, request,
                              BACKWARD if transposed else FORWARD, mask, Seed(self._s["point"]), pad)
-        return Message(self._config.bank, f"{kind}.reply", payload, contributors=self._config.platforms)
+        return Message(self._config.bank, f"{kind}.reply", payload, slot=self._label(kind),
+                       contributors=self._config.platforms)
 
     def _forward_reply(self, request: bytes, mask: np.ndarray) -> Message:
         missing = int(self._s["widths"].max()) - self._own
@@ -209,8 +210,8 @@ class LeadTrainer(FeatureTrainer):
     def _on_residual_reply(self, payload: bytes) -> list[Message]:
         residual = elementwise.finish(self._keys, payload, self._pass_rows())
         self._await(self._config.bank, "backward.request", r=residual)
-        shared = RING.to_bytes(residual)
-        others = [Message(name, "residual.share", shared, shared=True) for name in self._config.platforms[1:]]
+        shared, slot = RING.to_bytes(residual), self._label("residual.share")
+        others = [Message(name, "residual.share", shared, slot=slot) for name in self._config.platforms[1:]]
         shape = (self._s["bank_columns"], self._pass_rows())
         request = product.ask(self._keys, residual, shape, LAYOUT)
         return [self._message(self._config.bank, "backward.request", request), *others]

@@ -192,8 +192,8 @@ class LabelTrainer(Trainer):
             residual = RING.add(residual, RING.encode(to_fixed(offset, self._layout.residual_bits)))
         self._await(self._config.lead, "backward.request", r=residual)
         request = product.ask(self._keys, residual, self._backward_shape(), LAYOUT)
-        shared = [Message(name, "backward.request", request, shared=self._config.summed)
-                  for name in self._config.platforms]
+        slot = self._label("backward.request") if self._config.summed else ""  # one upload for all platforms
+        shared = [Message(name, "backward.request", request, slot=slot) for name in self._config.platforms]
         return [self._message(self._config.lead, "residual.reply", reply), *shared]
 
     def _on_backward_request(self, payload: bytes) -> list[Message]:

@@ -181,7 +181,8 @@ def _check_hello_responder(message: envelope.HelloResponder) -> None:
 def _check_attach(message: hub.Attach) -> None:
     _check_version(message)
     _check_run(message)
-    _check_names(message, "party")
+    _check_names(message, "party", "peer")
+    _require(message.party != message.peer, message, "peer", "another party")
 
 
 def _check_header(message: hub.Header) -> None:

@@ -24,43 +24,43 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18protocols/wire/hub.proto\x12\x10sealscore.hub.v1\"\x94\x01\n\x08HubFrame\x12*\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x18.sealscore.hub.v1.AttachH\x00\x12(\n\x05relay\x18\x02 \x01(\x0b\x32\x17.sealscore.hub.v1.RelayH\x00\x12*\n\x06notice\x18\x03 \x01(\x0b\x32\x18.sealscore.hub.v1.NoticeH\x00\x42\x06\n\x04\x62ody\"5\n\x06\x41ttach\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05party\x18\x03 \x01(\t\"\x95\x01\n\x06Header\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x10\n\x08receiver\x18\x04 \x01(\t\x12)\n\x04kind\x18\x05 \x01(\x0e\x32\x1b.sealscore.hub.v1.FrameKind\x12\x0f\n\x07session\x18\x06 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x07 \x01(\x04\"?\n\x05Relay\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.sealscore.hub.v1.Header\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"R\n\x06Notice\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.sealscore.hub.v1.NoticeKind\x12\r\n\x05party\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"\xe1\x01\n\rProgressEvent\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05phase\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0c\n\x04step\x18\x05 \x01(\r\x12\r\n\x05steps\x18\x06 \x01(\r\x12\x10\n\x08\x66raction\x18\x07 \x01(\x01\x12\r\n\x05\x65ta_s\x18\x08 \x01(\x01\x12\x11\n\tbytes_out\x18\t \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\n \x01(\x04\x12\r\n\x05\x63\x61use\x18\x0b \x01(\t\x12\x11\n\tnext_step\x18\x0c \x01(\t\x12\x11\n\tbody_json\x18\r \x01(\x0c\"7\n\x0ePartyCatalogue\x12\r\n\x05party\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61talogue_json\x18\x02 \x01(\x0c\"\x05\n\x03\x41\x63k\"\x8f\x01\n\nBulkHeader\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0c\n\x04slot\x18\x03 \x01(\t\x12\x0e\n\x06sender\x18\x04 \x01(\t\x12\x11\n\treceivers\x18\x05 \x03(\t\x12\x14\n\x0c\x63ontributors\x18\x06 \x03(\t\x12\x0c\n\x04size\x18\x07 \x01(\x04\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\"9\n\tBulkOffer\x12\x0e\n\x06sender\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"\x1b\n\x08NotReady\x12\x0f\n\x07missing\x18\x01 \x03(\t\"\xb2\x01\n\tBulkChunk\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1c.sealscore.hub.v1.BulkHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12,\n\x05offer\x18\x03 \x01(\x0b\x32\x1b.sealscore.hub.v1.BulkOfferH\x00\x12/\n\tnot_ready\x18\x04 \x01(\x0b\x32\x1a.sealscore.hub.v1.NotReadyH\x00\x42\x06\n\x04\x62ody\"Y\n\x0b\x42ulkRequest\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0c\n\x04slot\x18\x03 \x01(\t\x12\r\n\x05party\x18\x04 \x01(\t\x12\x0f\n\x07wait_ms\x18\x05 \x01(\r\"\x18\n\x07\x42ulkAck\x12\r\n\x05known\x18\x01 \x01(\x08*p\n\tFrameKind\x12\x1a\n\x16\x46RAME_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fHELLO_INITIATOR\x10\x01\x12\x13\n\x0fHELLO_RESPONDER\x10\x02\x12\n\n\x06SEALED\x10\x03\x12\x11\n\rHELLO_REQUEST\x10\x04*r\n\nNoticeKind\x12\x1b\n\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rPEER_ATTACHED\x10\x01\x12\x11\n\rPEER_DETACHED\x10\x02\x12\x11\n\rRUN_CANCELLED\x10\x03\x12\x0e\n\nRUN_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18protocols/wire/hub.proto\x12\x10sealscore.hub.v1\"\x94\x01\n\x08HubFrame\x12*\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\x18.sealscore.hub.v1.AttachH\x00\x12(\n\x05relay\x18\x02 \x01(\x0b\x32\x17.sealscore.hub.v1.RelayH\x00\x12*\n\x06notice\x18\x03 \x01(\x0b\x32\x18.sealscore.hub.v1.NoticeH\x00\x42\x06\n\x04\x62ody\"C\n\x06\x41ttach\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05party\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\"\x95\x01\n\x06Header\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x10\n\x08receiver\x18\x04 \x01(\t\x12)\n\x04kind\x18\x05 \x01(\x0e\x32\x1b.sealscore.hub.v1.FrameKind\x12\x0f\n\x07session\x18\x06 \x01(\x0c\x12\x0f\n\x07\x63ounter\x18\x07 \x01(\x04\"?\n\x05Relay\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.sealscore.hub.v1.Header\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"R\n\x06Notice\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.sealscore.hub.v1.NoticeKind\x12\r\n\x05party\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"\xe1\x01\n\rProgressEvent\x12\r\n\x05party\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\r\n\x05phase\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0c\n\x04step\x18\x05 \x01(\r\x12\r\n\x05steps\x18\x06 \x01(\r\x12\x10\n\x08\x66raction\x18\x07 \x01(\x01\x12\r\n\x05\x65ta_s\x18\x08 \x01(\x01\x12\x11\n\tbytes_out\x18\t \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\n \x01(\x04\x12\r\n\x05\x63\x61use\x18\x0b \x01(\t\x12\x11\n\tnext_step\x18\x0c \x01(\t\x12\x11\n\tbody_json\x18\r \x01(\x0c\"7\n\x0ePartyCatalogue\x12\r\n\x05party\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61talogue_json\x18\x02 \x01(\x0c\"\x05\n\x03\x41\x63k\"\x8f\x01\n\nBulkHeader\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0c\n\x04slot\x18\x03 \x01(\t\x12\x0e\n\x06sender\x18\x04 \x01(\t\x12\x11\n\treceivers\x18\x05 \x03(\t\x12\x14\n\x0c\x63ontributors\x18\x06 \x03(\t\x12\x0c\n\x04size\x18\x07 \x01(\x04\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\"9\n\tBulkOffer\x12\x0e\n\x06sender\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x0e\n\x06sha256\x18\x03 \x01(\x0c\"\x1b\n\x08NotReady\x12\x0f\n\x07missing\x18\x01 \x03(\t\"\xb2\x01\n\tBulkChunk\x12.\n\x06header\x18\x01 \x01(\x0b\x32\x1c.sealscore.hub.v1.BulkHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12,\n\x05offer\x18\x03 \x01(\x0b\x32\x1b.sealscore.hub.v1.BulkOfferH\x00\x12/\n\tnot_ready\x18\x04 \x01(\x0b\x32\x1a.sealscore.hub.v1.NotReadyH\x00\x42\x06\n\x04\x62ody\"Y\n\x0b\x42ulkRequest\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0b\n\x03run\x18\x02 \x01(\t\x12\x0c\n\x04slot\x18\x03 \x01(\t\x12\r\n\x05party\x18\x04 \x01(\t\x12\x0f\n\x07wait_ms\x18\x05 \x01(\r\"\x18\n\x07\x42ulkAck\x12\r\n\x05known\x18\x01 \x01(\x08*p\n\tFrameKind\x12\x1a\n\x16\x46RAME_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fHELLO_INITIATOR\x10\x01\x12\x13\n\x0fHELLO_RESPONDER\x10\x02\x12\n\n\x06SEALED\x10\x03\x12\x11\n\rHELLO_REQUEST\x10\x04*r\n\nNoticeKind\x12\x1b\n\x17NOTICE_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rPEER_ATTACHED\x10\x01\x12\x11\n\rPEER_DETACHED\x10\x02\x12\x11\n\rRUN_CANCELLED\x10\x03\x12\x0e\n\nRUN_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protocols.wire.hub_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FRAMEKIND']._serialized_start=1377
-  _globals['_FRAMEKIND']._serialized_end=1489
-  _globals['_NOTICEKIND']._serialized_start=1491
-  _globals['_NOTICEKIND']._serialized_end=1605
+  _globals['_FRAMEKIND']._serialized_start=1391
+  _globals['_FRAMEKIND']._serialized_end=1503
+  _globals['_NOTICEKIND']._serialized_start=1505
+  _globals['_NOTICEKIND']._serialized_end=1619
   _globals['_HUBFRAME']._serialized_start=47
   _globals['_HUBFRAME']._serialized_end=195
   _globals['_ATTACH']._serialized_start=197
-  _globals['_ATTACH']._serialized_end=250
-  _globals['_HEADER']._serialized_start=253
-  _globals['_HEADER']._serialized_end=402
-  _globals['_RELAY']._serialized_start=404
-  _globals['_RELAY']._serialized_end=467
-  _globals['_NOTICE']._serialized_start=469
-  _globals['_NOTICE']._serialized_end=551
-  _globals['_PROGRESSEVENT']._serialized_start=554
-  _globals['_PROGRESSEVENT']._serialized_end=779
-  _globals['_PARTYCATALOGUE']._serialized_start=781
-  _globals['_PARTYCATALOGUE']._serialized_end=836
-  _globals['_ACK']._serialized_start=838
-  _globals['_ACK']._serialized_end=843
-  _globals['_BULKHEADER']._serialized_start=846
-  _globals['_BULKHEADER']._serialized_end=989
-  _globals['_BULKOFFER']._serialized_start=991
-  _globals['_BULKOFFER']._serialized_end=1048
-  _globals['_NOTREADY']._serialized_start=1050
-  _globals['_NOTREADY']._serialized_end=1077
-  _globals['_BULKCHUNK']._serialized_start=1080
-  _globals['_BULKCHUNK']._serialized_end=1258
-  _globals['_BULKREQUEST']._serialized_start=1260
-  _globals['_BULKREQUEST']._serialized_end=1349
-  _globals['_BULKACK']._serialized_start=1351
-  _globals['_BULKACK']._serialized_end=1375
+  _globals['_ATTACH']._serialized_end=264
+  _globals['_HEADER']._serialized_start=267
+  _globals['_HEADER']._serialized_end=416
+  _globals['_RELAY']._serialized_start=418
+  _globals['_RELAY']._serialized_end=481
+  _globals['_NOTICE']._serialized_start=483
+  _globals['_NOTICE']._serialized_end=565
+  _globals['_PROGRESSEVENT']._serialized_start=568
+  _globals['_PROGRESSEVENT']._serialized_end=793
+  _globals['_PARTYCATALOGUE']._serialized_start=795
+  _globals['_PARTYCATALOGUE']._serialized_end=850
+  _globals['_ACK']._serialized_start=852
+  _globals['_ACK']._serialized_end=857
+  _globals['_BULKHEADER']._serialized_start=860
+  _globals['_BULKHEADER']._serialized_end=1003
+  _globals['_BULKOFFER']._serialized_start=1005
+  _globals['_BULKOFFER']._serialized_end=1062
+  _globals['_NOTREADY']._serialized_start=1064
+  _globals['_NOTREADY']._serialized_end=1091
+  _globals['_BULKCHUNK']._serialized_start=1094
+  _globals['_BULKCHUNK']._serialized_end=1272
+  _globals['_BULKREQUEST']._serialized_start=1274
+  _globals['_BULKREQUEST']._serialized_end=1363
+  _globals['_BULKACK']._serialized_start=1365
+  _globals['_BULKACK']._serialized_end=1389
 # @@protoc_insertion_point(module_scope)

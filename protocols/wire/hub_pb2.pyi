@@ -44,14 +44,16 @@ class HubFrame(_message.Message):
     def __init__(self, attach: _Optional[_Union[Attach, _Mapping]] = ..., relay: _Optional[_Union[Relay, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ...) -> None: ...
 
 class Attach(_message.Message):
-    __slots__ = ("version", "run", "party")
+    __slots__ = ("version", "run", "party", "peer")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     PARTY_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
     version: int
     run: str
     party: str
-    def __init__(self, version: _Optional[int] = ..., run: _Optional[str] = ..., party: _Optional[str] = ...) -> None: ...
+    peer: str
+    def __init__(self, version: _Optional[int] = ..., run: _Optional[str] = ..., party: _Optional[str] = ..., peer: _Optional[str] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("version", "run", "sender", "receiver", "kind", "session", "counter")

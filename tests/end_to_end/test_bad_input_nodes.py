@@ -111,7 +111,7 @@ def spoil_toml(home: Path) -> None:
 
 
 def expire(home: Path) -> None:
-    authority = Authority(Validity.of_days(3))
+    authority = Authority.generate(Validity.of_days(3))
     now = dt.datetime.now(dt.UTC)
     certificate, key = authority.issue("bank", Validity(now - dt.timedelta(days=3), now - dt.timedelta(days=1)))
     (home / "tls" / "ca.crt").write_bytes(authority.certificate_pem())
@@ -120,7 +120,7 @@ def expire(home: Path) -> None:
 
 
 def foreign_authority(home: Path) -> None:
-    (home / "tls" / "ca.crt").write_bytes(Authority(Validity.of_days(3)).certificate_pem())
+    (home / "tls" / "ca.crt").write_bytes(Authority.generate(Validity.of_days(3)).certificate_pem())
 
 
 FILES: dict[str, tuple[Change, str]] = {
@@ -214,7 +214,7 @@ def test_another_federations_certificate_is_said_at_once(served: Path, tmp_path:
 def test_a_certificate_that_only_the_hub_refuses_is_said(served: Path, tmp_path: Path) -> None:
     """Signed by an authority of the same name that is not the hub's, while the party trusts the hub's server."""
     home = Path(shutil.copytree(served / "bank", tmp_path / "bank"))
-    authority = Authority(Validity.of_days(2))
+    authority = Authority.generate(Validity.of_days(2))
     shutil.rmtree(home / "tls")
     write_node(tmp_path / "n", "bank", authority, Validity.of_days(2))
     shutil.copytree(tmp_path / "n" / "tls", home / "tls")

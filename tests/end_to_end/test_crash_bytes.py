@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parties.runtime.egress import Egress, Handled
-from parties.runtime.run_store import RunStore
+from parties.runtime.egress import Egress
+from parties.runtime.run_store import Handled, RunStore
 from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair
 from protocols.errors import SealscoreError
@@ -49,7 +49,7 @@ class Party:
         self.role: Trainer = make(KeyPair.from_secret_bytes(self._secret), self.store.get("train.peer_public"))
         state = self.store.get("train.role")
         if state is None:
-            self._release(self.role.start(), None)
+            self._release(self.role.start(), [])
         else:
             self.role.restore(state)
 
@@ -61,18 +61,19 @@ class Party:
     def take(self, number: int, message: Message, *, dies_before_the_disk: bool = False) -> None:
         """Handle the peer's message `number`; one that is durable already is dropped if it is the same."""
         digest = hashlib.sha256(message.payload).digest()
-        if number <= self.store.last_handled():
-            assert self.store.handled_digest(number) == digest, "another message under a number that was handled"
+        link = self.store.towards(self.peer)
+        if number <= link.last_handled():
+            assert link.handled_digest(number) == digest, "another message under a number that was handled"
             return
         answers = self.role.handle(message)
         if dies_before_the_disk:
             raise Crash
-        self._release(answers, Handled(number, digest))
+        self._release(answers, [Handled(self.peer, number, digest)])
         for answer in answers:
             if answer.kind == message.kind.replace("request", "reply"):
                 self.answers.setdefault(digest, set()).add(hashlib.sha256(answer.payload).digest())
 
-    def _release(self, messages: list[Message], handled: Handled | None) -> None:
+    def _release(self, messages: list[Message], handled: list[Handled]) -> None:
         facts = {"train.role": self.role.snapshot()}
         if self.role.peer_public is not None:
             facts["train.peer_public"] = self.role.peer_public
@@ -80,11 +81,12 @@ class Party:
 
     def outbox(self) -> Iterator[tuple[int, Message]]:
         """All that is to be sent, again and again until it is trimmed."""
-        row = self.store.next_outgoing(0)
+        link = self.store.towards(self.peer)
+        row = link.next_outgoing(0)
         while row is not None:
             self.sent.setdefault(row.seq, set()).add(hashlib.sha256(row.payload).digest())
             yield row.seq, Message(self.name, row.kind.removeprefix("train."), row.payload)
-            row = self.store.next_outgoing(row.seq)
+            row = link.next_outgoing(row.seq)
 
 
 def train(task: Problem, folder: Path, disturb: Callable[[Party, int], str]) -> dict[str, Party]:
@@ -101,7 +103,7 @@ def train(task: Problem, folder: Path, disturb: Callable[[Party, int], str]) -> 
 
 
 def deliver(sender: Party, receiver: Party, number: int, message: Message, disturb: Callable) -> None:
-    expected = receiver.store.last_handled() + 1
+    expected = receiver.store.towards(receiver.peer).last_handled() + 1
     if number > expected:
         return  # a link delivers in order
     what = disturb(receiver, number) if number == expected else ""
@@ -113,7 +115,7 @@ def deliver(sender: Party, receiver: Party, number: int, message: Message, distu
     if what == "after":
         receiver.crash()
     if what != "no ack":
-        sender.store.trim(receiver.store.last_handled())
+        sender.store.trim(receiver.name, receiver.store.towards(sender.name).last_handled())
 
 
 def coefficients(parties: dict[str, Party]) -> np.ndarray:
@@ -159,8 +161,8 @@ def test_crashes_change_no_byte_and_no_coefficient(task: Problem, undisturbed, t
 def test_another_message_under_a_handled_number_is_refused(undisturbed: dict[str, Party]) -> None:
     """The store never takes two messages as the same: the link fails when the digests differ."""
     bank = undisturbed["bank"]
-    assert bank.store.handled_digest(1) is not None
+    assert bank.store.towards(bank.peer).handled_digest(1) is not None
     with pytest.raises(SealscoreError):
-        bank.store.commit({}, handled=(1, bytes(32)))
+        bank.store.commit({}, handled=[Handled(bank.peer, 1, bytes(32))])
     with pytest.raises(AssertionError, match="another message"):
         bank.take(1, Message("platform", "setup", b"something else"))

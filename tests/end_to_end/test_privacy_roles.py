@@ -77,7 +77,8 @@ def test_the_hold_out_hands_out_the_rounded_parts_and_nothing_finer() -> None:
     rng, tape = np.random.default_rng(5), Tape()
     parts = {"calibration": rng.normal(size=90), "test": rng.normal(size=200)}
     rows = {name: len(part) for name, part in parts.items()}
-    drive(LabelHoldout("platform", rows, lambda scores: True), FeatureHoldout("bank", parts), on_message=tape)
+    bank = LabelHoldout(("platform",), rows, lambda scores: True)
+    drive(bank, FeatureHoldout("platform", "bank", ("platform",), parts), on_message=tape)
     fine = Detector(n for name, part in parts.items() for n in vector_needles(name, part, {"order": np.arange(90)})
                     if "<i2 with 5" not in n.what)
     assert tape.leaks(fine) == set()

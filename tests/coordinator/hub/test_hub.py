@@ -91,12 +91,16 @@ def running(federation: Path) -> Iterator[tuple[str, FakeRegistry]]:
     assert not thread.is_alive()
 
 
+PEER = {"bank": "platform", "platform": "bank"}
+ATTACH = Attach(version=1, run=RUN, party="bank", peer="platform")
+
+
 class Stream:
     """A party's stream, frame by frame."""
 
     def __init__(self, channel: grpc.Channel, party: str, run: str = RUN, first: bytes | None = None):
         self._out: queue.Queue = queue.Queue()
-        attach = codec.encode(HubFrame(attach=Attach(version=1, run=run, party=party)))
+        attach = codec.encode(HubFrame(attach=Attach(version=1, run=run, party=party, peer=PEER.get(party, "bank"))))
         self._out.put(attach if first is None else first)
         self.call = channel.stream_stream("/sealscore.hub.v1.Hub/Attach")(iter(self._out.get, None), timeout=20)
 
@@ -228,7 +232,7 @@ def test_a_frame_in_anothers_name_ends_the_stream(pair: tuple[Stream, Stream], f
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xff" * 9, sealed() + b"\x98\x06\x01",
-                                   codec.encode(HubFrame(attach=Attach(version=1, run=RUN, party="bank")))])
+                                   codec.encode(HubFrame(attach=ATTACH))])
 def test_what_is_no_frame_ends_the_stream(pair: tuple[Stream, Stream], frame: bytes) -> None:
     bank, _ = pair
     bank.send(frame)
@@ -280,7 +284,7 @@ def test_a_slow_receiver_holds_its_sender_back(stream: Callable, channel: Callab
 
     def requests() -> Iterator[bytes]:
         nonlocal sent
-        yield codec.encode(HubFrame(attach=Attach(version=1, run=RUN, party="bank")))
+        yield codec.encode(HubFrame(attach=ATTACH))
         for _ in range(total):
             sent += 1
             yield sealed(body=bytes(512 * 1024))

@@ -279,21 +279,21 @@ def copied_home(federation: Path, tmp_path: Path) -> Path:
 ])
 def test_ones_own_certificate_out_of_its_dates_is_one_clear_sentence(copied_home, make_link, memory_store, validity,
                                                                      sentence) -> None:
-    reissue(copied_home, Authority(days(-5, 5)), days(*validity), "bank", with_ca=True)
+    reissue(copied_home, Authority.generate(days(-5, 5)), days(*validity), "bank", with_ca=True)
     with pytest.raises(TrustError, match=sentence):
         make_link("bank", "platform", memory_store(), home=copied_home).start()
 
 
 def test_a_certificate_of_another_authority_than_ones_own_is_one_clear_sentence(copied_home, make_link,
                                                                                 memory_store) -> None:
-    reissue(copied_home, Authority(days(-5, 5)), days(-1, 1), "bank", with_ca=False)
+    reissue(copied_home, Authority.generate(days(-5, 5)), days(-1, 1), "bank", with_ca=False)
     with pytest.raises(TrustError, match=r"not signed by the authority in .*ca\.crt"):
         make_link("bank", "platform", memory_store(), home=copied_home).start()
 
 
 def test_a_node_of_another_federation_is_one_clear_sentence(copied_home, make_link, memory_store) -> None:
     """It holds together in itself, but the hub is another federation's."""
-    reissue(copied_home, Authority(days(-5, 5)), days(-1, 1), "bank", with_ca=True)
+    reissue(copied_home, Authority.generate(days(-5, 5)), days(-1, 1), "bank", with_ca=True)
     link = make_link("bank", "platform", memory_store(), home=copied_home)
     link.start()
     with pytest.raises(TrustError, match="certificate that 127.0.0.1:.* shows is not accepted here"):

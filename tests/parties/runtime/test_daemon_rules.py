@@ -38,7 +38,7 @@ PLAN = {
 class Silence:
     """A link to a peer that is alive and says nothing."""
 
-    cancelled, phase, bytes_out, bytes_in = None, "", 0, 0
+    cancelled, phase, bytes_out, bytes_in, streams = None, "", 0, 0, 0
 
     def __init__(self, *_: Any):
         self.start = self.close = self.send_persisted = lambda: None
@@ -278,11 +278,11 @@ def test_a_crash_between_the_end_and_the_erasure_leaves_no_keys(boot, home):
     node = boot()
     driver = launched(node, home)
     driver.close()
-    again = RunDriver(driver._node, driver._agreement, {"platform": driver._peer_public}, driver._folder)
+    again = RunDriver(driver._node, driver._agreement, driver._identities, driver._folder)
     again._store.commit({"keys": b"secret", "state": b'{"state": "finished"}'})
     again._store.close()
-    third = RunDriver(driver._node, driver._agreement, {"platform": driver._peer_public}, driver._folder)
-    assert third._store.get("keys") is None and third._store.get("align.role") is None
+    third = RunDriver(driver._node, driver._agreement, driver._identities, driver._folder)
+    assert third._store.get("keys") is None and third._store.get("align.role.platform") is None
     third._store.close()
 
 
@@ -303,6 +303,6 @@ def test_nobody_fills_the_audit_log_with_refused_frames(boot, home):
     node = boot()
     driver = launched(node, home)
     for _ in range(3000):
-        driver._refused("foreign")
+        driver._refused("platform", "foreign")
     numbers = [r.body["number"] for r in node._audit.records() if r.kind == "refusal"]
     assert numbers == [*range(1, 33), 64, 128, 256, 512, 1024, 2048]

@@ -6,11 +6,12 @@ import sqlite3
 
 import pytest
 
-from parties.runtime.egress import Egress, Handled
-from parties.runtime.run_store import RunStore
+from parties.runtime.bulk_reference import FanReference, sum_slot
+from parties.runtime.egress import Egress
+from parties.runtime.run_store import Handled, RunStore, Send
 from parties.runtime.vault import Vault
 from protocols.crypto.identity import IdentityKey
-from protocols.errors import PolicyRefused, SealscoreError, TrustError, UsageError
+from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError, UsageError
 from protocols.node.audit_log import AuditLog
 from protocols.role import Message, Opening
 
@@ -35,23 +36,72 @@ def test_the_file_is_private(store, tmp_path):
 
 
 def test_a_step_that_fails_leaves_nothing(store):
-    store.commit({"state": b"one"}, [("align.size", 0, b"a")])
+    store.commit({"state": b"one"}, [Send("platform", "align.size", 0, b"a")])
     with pytest.raises(SealscoreError, match="after message 0"):
-        store.commit({"state": b"two"}, [("align.points", 0, b"b")], handled=(5, b"d" * 32))
-    assert store.get("state") == b"one" and store.last_sequence() == 1 and store.last_handled() == 0
+        store.commit({"state": b"two"}, [Send("platform", "align.points", 0, b"b")],
+                     [Handled("platform", 5, b"d" * 32)])
+    link = store.towards("platform")
+    assert store.get("state") == b"one" and link.last_sequence() == 1 and link.last_handled() == 0
 
 
 def test_messages_survive_the_process_with_the_same_bytes(tmp_path):
     path = tmp_path / "run.db"
     first = RunStore(path)
-    first.commit({"state": b"s"}, [("train.setup", 0, b"\0\1"), ("train.init", 0, b"\2")], handled=(1, b"d" * 32))
+    sends = [Send("platform", "train.setup", 0, b"\0\1"), Send("other", "x.y", 0, b"o"),
+             Send("platform", "train.init", 0, b"\2")]
+    first.commit({"state": b"s"}, sends, [Handled("platform", 1, b"d" * 32)])
     first.close()
-    again = RunStore(path)
+    store = RunStore(path)
+    again = store.towards("platform")
     assert [(again.next_outgoing(n).seq, again.next_outgoing(n).payload) for n in (0, 1)] == [(1, b"\0\1"), (2, b"\2")]
     assert again.last_handled() == 1 and again.handled_digest(1) == b"d" * 32 and again.next_outgoing(2) is None
     again.trim(1)
     assert again.next_outgoing(0).seq == 2 and again.last_sequence() == 2
-    again.close()
+    other = store.towards("other")
+    assert other.next_outgoing(0).payload == b"o" and other.last_handled() == 0 and store.waiting()
+    again.trim(2)
+    other.trim(1)
+    assert not store.waiting() and other.last_sequence() == 1
+    store.close()
+
+
+def test_a_payload_for_several_peers_is_kept_once_until_all_have_it(store, audit):
+    door = Egress(RUN, "train", store, audit)
+    door.release("train", 0, [Message(p, "backward.request", b"secret", slot="r.1") for p in ("a", "b")], {}, ())
+    assert store.slots() == ["train:r.1"]
+    bulk = store.bulk("train:r.1")
+    assert bulk.receivers == ("a", "b") and bulk.contributors == () and b"secret" not in bulk.payload
+    rows = [store.towards(p).next_outgoing(0) for p in ("a", "b")]
+    assert rows[0].kind == "train.fan.backward.request" and rows[0].payload == rows[1].payload
+    reference = FanReference.unpack(rows[0].payload)
+    assert reference.open(bulk.payload) == b"secret" and reference.digest == hashlib.sha256(bulk.payload).digest()
+    with pytest.raises(TrustError, match="hub changed it"):
+        reference.open(bulk.payload[:-1] + b"x")
+    store.towards("a").trim(1)
+    assert store.slots() == ["train:r.1"]
+    store.towards("b").trim(1)
+    assert store.slots() == [] and store.bulk("train:r.1") is None
+
+
+def test_a_summand_goes_to_the_hub_under_its_slot(store, audit):
+    summand = Message("bank", "forward.reply", b"numbers", slot="forward.1", contributors=("a", "b"))
+    Egress(RUN, "train", store, audit).release("train", 0, [summand], {}, ())
+    row = store.towards("bank").next_outgoing(0)
+    assert row.kind == "train.sum.forward.reply" and sum_slot(row.payload) == "train:forward.1"
+    bulk = store.bulk("train:forward.1")
+    assert (bulk.receivers, bulk.contributors, bulk.payload) == (("bank",), ("a", "b"), b"numbers")
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 64, b"y" * 64 + "ä".encode(), b"z" * 64 + b"UPPER", b"q" * 200])
+def test_what_refers_to_no_slot_is_refused(data):
+    with pytest.raises(MalformedMessage, match="reference"):
+        FanReference.unpack(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"a b", b"q" * 97])
+def test_what_names_no_slot_is_refused(data):
+    with pytest.raises(MalformedMessage, match="reference"):
+        sum_slot(data)
 
 
 def test_what_is_erased_is_gone_from_the_file(store, tmp_path):
@@ -69,11 +119,13 @@ def test_what_is_erased_is_gone_from_the_file(store, tmp_path):
 def test_every_message_is_recorded_before_it_may_leave(store, audit):
     door = Egress(RUN, "train", store, audit)
     opening = Opening("coefficients", "platform", 7)
-    door.release("train", 3, [Message("platform", "coefficients", b"abc", opening)], {"s": b"1"}, Handled(1, b"d" * 32))
+    door.release("train", 3, [Message("platform", "coefficients", b"abc", opening)], {"s": b"1"},
+                 [Handled("platform", 1, b"d" * 32)])
     kinds = [(r.kind, r.body) for r in audit.records() if r.kind in ("egress", "opening")]
     assert [kind for kind, _ in kinds] == ["egress", "opening"]
     assert kinds[0][1]["sha256"] == hashlib.sha256(b"abc").hexdigest() and kinds[1][1]["count"] == 7
-    assert door.openings() == {"coefficients": 7} and store.next_outgoing(0).kind == "train.coefficients"
+    assert door.openings() == {"coefficients": 7}
+    assert store.towards("platform").next_outgoing(0).kind == "train.coefficients"
 
 
 @pytest.mark.parametrize(("kind", "opening"), [
@@ -81,17 +133,26 @@ def test_every_message_is_recorded_before_it_may_leave(store, audit):
 ])
 def test_an_undeclared_opening_does_not_pass(store, audit, kind, opening):
     with pytest.raises(PolicyRefused, match="may not open"):
-        Egress(RUN, kind, store, audit).release("train", 0, [Message("bank", "x", b"", opening)], {}, None)
-    assert store.last_sequence() == 0 and [r for r in audit.records() if r.kind == "egress"] == []
+        Egress(RUN, kind, store, audit).release("train", 0, [Message("bank", "x", b"", opening)], {}, ())
+    assert store.towards("bank").last_sequence() == 0 and [r for r in audit.records() if r.kind == "egress"] == []
 
 
 def test_an_opening_passes_once(store, audit):
     door = Egress(RUN, "train", store, audit)
     message = Message("bank", "scores.test", b"1", Opening("scores.test", "bank", 5))
-    door.release("evaluate", 0, [message], {}, None)
+    door.release("evaluate", 0, [message], {}, ())
     with pytest.raises(PolicyRefused, match="once"):
-        door.release("evaluate", 0, [message], {}, None)
-    assert store.last_sequence() == 1
+        door.release("evaluate", 0, [message], {}, ())
+    assert store.towards("bank").last_sequence() == 1
+
+
+def test_an_opening_passes_once_to_each_learner(store, audit):
+    door = Egress(RUN, "train", store, audit)
+    told = [Message(p, "step.size", b"1", Opening("step.size", p, 1)) for p in ("a", "b")]
+    door.release("train", 0, told, {}, ())
+    assert door.openings() == {"step.size": 2}
+    with pytest.raises(PolicyRefused, match="once"):
+        door.release("train", 0, told[:1], {}, ())
 
 
 def test_a_changed_half_is_refused(tmp_path):

@@ -197,6 +197,18 @@ def test_seeds_expand_alike_and_apart():
         Seed(b"short")
 
 
+def test_words_of_a_seed_are_uniform_alike_and_apart():
+    seed = Seed(bytes(range(32)))
+    words = seed.words("a", 20_000)
+    assert words.dtype == np.uint32 and (words == Seed(bytes(range(32))).words("a", 20_000)).all()
+    assert (words[:9] == seed.words("a", 9)).all() and len(seed.words("a", 0)) == 0
+    for other in (seed.words("b", 20_000), Seed(bytes(32)).words("a", 20_000)):
+        assert (words != other).mean() > 0.999
+    for part in (words >> 28, words & 15):
+        counts = np.bincount(part, minlength=16)
+        assert ((counts - 1250) ** 2 / 1250).sum() < 56  # chi², 15 degrees: p = 1e-6
+
+
 def test_the_short_coding_costs_twelve_bytes_an_element_as_without_a_sum(three):
     sent = summed_product.sum_bytes((50, 4), "compact", SHORT)
     assert len(three[SHORT][0]) == sent == product.reply_bytes((50, 4), "compact", SHORT) + CHECK_BYTES

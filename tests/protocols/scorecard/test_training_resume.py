@@ -67,7 +67,7 @@ def assert_same_model(task: Problem, pair: Pair) -> None:
 def test_a_crash_after_any_message_changes_nothing(bank_keys, platform_keys, crashes) -> None:
     task = problem(250, 2, 3, steps=2, seed=21)
     pair = Pair(task, bank_keys, platform_keys)
-    assert drive_with_crashes(pair, crashes) >= 10
+    assert drive_with_crashes(pair, crashes) >= 9
     assert_same_model(task, pair)
 
 

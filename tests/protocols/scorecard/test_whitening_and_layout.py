@@ -96,7 +96,8 @@ def test_hold_out_scores_are_rounded_and_bounded():
 
 def holdout(judge=lambda scores: True):
     parts = {"calibration": np.array([0.5, -0.25]), "test": np.array([1.0])}
-    return FeatureHoldout("bank", parts), LabelHoldout("platform", {"calibration": 2, "test": 1}, judge)
+    rows = {"calibration": 2, "test": 1}
+    return FeatureHoldout("platform", "bank", ("platform",), parts), LabelHoldout(("platform",), rows, judge)
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -104,8 +105,8 @@ def test_the_verdict_reaches_the_platform(kept: bool):
     platform, bank = holdout(lambda scores: kept)
     messages = platform.start()
     assert [m.opening.kind for m in messages] == ["scores.calibration", "scores.test"]
-    verdict = [out for m in messages for out in bank.handle(m)]
-    platform.handle(verdict[0])
+    verdict = [out for m in messages for out in bank.handle(Message("platform", m.kind, m.payload))]
+    platform.handle(Message("bank", verdict[0].kind, verdict[0].payload))
     assert platform.result() is kept and np.array_equal(bank.result()["calibration"], [0.5, -0.25])
 
 
