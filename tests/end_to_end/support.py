@@ -103,6 +103,13 @@ def run_fact(federation: Federation, party: str, run: str, name: str) -> bytes |
     return None if row is None else row[0]
 
 
+def run_rows(federation: Federation, party: str, run: str, table: str) -> int:
+    """How many rows a table of a run's file has at a party."""
+    path = run_folder(federation, party, run) / "run.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+
 def vault_half(federation: Federation, party: str, model_id: str) -> dict[str, Any] | None:
     """A party's half of a model as its vault holds it, or None."""
     path = federation.home(party) / "state" / "vault" / f"{model_id}.json"

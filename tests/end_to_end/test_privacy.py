@@ -211,7 +211,7 @@ def test_two_runs_share_no_key_no_scalar_and_no_seed(runs, tape) -> None:
         for party in (LABEL, FEATURE):
             kept = [e for p, e in of(tape, "secret", run=summary["run"]) if p == party]
             keys.add(next(e.data for e in kept if e.name == "keys"))
-            state = unpack(next(e.data for e in kept if e.name == "align.role"))
+            state = unpack(next(e.data for e in kept if e.name.startswith("align.role.")))
             scalars.add(state["scalar"])
             seeds.add(state["seed"])
             salts.add(next(e.data for e in kept if e.name == "align.salt"))

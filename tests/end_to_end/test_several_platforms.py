@@ -1,0 +1,157 @@
+"""One bank and several platforms as real processes: the demo, a run with kills, scoring, and what the hub held."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coordinator.demo.federation import LABEL, PURPOSE, Federation, Table
+from coordinator.demo.population import split_platform, write_population
+from parties.runtime.preparation import partial_scores
+from parties.runtime.tables import TableConfig, load_table
+from protocols.psi.identifiers import normalise
+from protocols.scorecard.calibration import Calibration
+from protocols.scorecard.holdout import coarse
+from tests.end_to_end import support
+from tests.end_to_end.test_crash import (
+    ENDED,
+    PRECISION,
+    RUN_S,
+    node_pid,
+    process_pid,
+    reached,
+    wait_ended,
+    wait_for,
+    wait_up,
+)
+
+PLATFORMS = ("platform-1", "platform-2")
+BAR = 0.003
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
+    files = write_population(tmp_path_factory.mktemp("data"), 6000, seed=7)
+    parts = split_platform(files, len(PLATFORMS), seed=7)
+    return {LABEL: Table(files.bank_table)} | {name: Table(part.table) for name, part in parts.items()}
+
+
+@pytest.fixture(scope="module")
+def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def plan(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    lines = [f'purpose = "{PURPOSE}"', f'label_party = "{LABEL}"', f"feature_parties = {json.dumps(PLATFORMS)}"]
+    for party, table in tables.items():
+        lines += [f"[parties.{party}]", 'table = "customers"', f"columns = {json.dumps(table.columns)}"]
+    lines += ["[model]", 'encoding = "numeric"', "steps = 16", "[limits]", "peer_deadline_s = 60"]
+    path = tmp_path_factory.mktemp("p") / "plan.toml"
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(fed: Federation, plan: Path) -> dict:
+    summary = support.launch(fed, plan, timeout_s=RUN_S)
+    assert summary["state"] == "finished", summary["stderr"]
+    return summary
+
+
+def coefficients(fed: Federation, run: str) -> np.ndarray:
+    halves = [support.vault_half(fed, party, "m-" + run.removeprefix("r-")) for party in fed.parties]
+    return np.concatenate([[halves[0]["intercept"]], *(half["coefficients"] for half in halves)])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_demo_with_two_platforms_keeps_its_contract(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = support.sealscore("demo", "--out", str(out), "--platforms", "2", "--json", timeout_s=500)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout)
+    assert metrics["rows_aligned"] == metrics["rows_aligned_oracle"]
+    assert abs(metrics["auc_joint"] - metrics["auc_pooled_oracle"]) <= BAR
+    assert metrics["auc_uplift_low"] > 0
+    train = metrics["phases"]["train"]
+    assert train["bytes_platform"] == train["bytes_platform-1"] + train["bytes_platform-2"] > 0
+    report = (out / "report.html").read_text()
+    assert all(name in report for name in PLATFORMS) and "the sum of all platforms" in report
+    checked = support.sealscore("audit", "verify", str(out / "evidence"), "--trust", str(out / "trust.json"))
+    assert checked.returncode == 0 and "the evidence holds" in checked.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_scores_are_those_of_all_halves_in_the_clear(fed: Federation, trained: dict, tables) -> None:
+    done = support.sealscore("score", trained["model_id"], "--json", federation=fed)
+    assert done.returncode == 0, done.stderr
+    path = fed.home(LABEL) / "state" / "scores" / f"{json.loads(done.stdout)['run']}.csv"
+    scores = {row["id"]: float(row["probability_of_default"]) for row in support.read_csv(path)}
+    steps = ("trim", "casefold", "nfkc")
+    loaded = {p: load_table(TableConfig.model_validate(t.section), fed.folder) for p, t in tables.items()}
+    places = {p: {name: row for row, name in enumerate(normalise(t.ids, steps))} for p, t in loaded.items()}
+    shared = [name for name in places[LABEL] if all(name in places[p] for p in PLATFORMS)]
+    halves = {p: support.vault_half(fed, p, trained["model_id"]) for p in tables}
+    part = {p: partial_scores(loaded[p], np.array([places[p][n] for n in shared]), halves[p]) for p in tables}
+    joint = halves[LABEL]["intercept"] + part[LABEL] + sum(coarse(part[p]) / 32 for p in PLATFORMS)
+    expected = Calibration.from_json(halves[LABEL]["calibration"]).probability(joint)
+    ids = [loaded[LABEL].ids[places[LABEL][name]] for name in shared]
+    assert set(scores) == set(ids)
+    assert max(abs(scores[i] - p) for i, p in zip(ids, expected, strict=True)) <= 0.00006
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_bulks_leave_nothing_behind(fed: Federation, trained: dict) -> None:
+    """At the nodes nothing waits, and the bank downloaded one sum per direction and pass."""
+    for party in fed.parties:
+        assert support.run_rows(fed, party, trained["run"], "bulk") == 0
+    told = [r["body"]["what"] for r in support.audit_records(fed, "platform-2")
+            if r["kind"] == "egress" and r["body"]["run"] == trained["run"]]
+    passes = 6 + 16
+    assert told.count("forward.reply") == told.count("backward.reply") == passes
+    assert "forward.request" not in told and "residual.request" not in told  # only the lead asks
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("victim", ["hub", "platform-2", "platform-1"])
+def test_a_killed_hub_or_platform_changes_nothing(fed: Federation, plan: Path, trained: dict, victim: str) -> None:
+    run = support.start(fed, plan)
+    assert wait_for(fed, run, reached(LABEL, "train", 4))["state"] not in ENDED
+    pid = process_pid(fed, "hub") if victim == "hub" else node_pid(fed, victim)
+    os.kill(pid, signal.SIGKILL)
+    ended = wait_ended(fed, run)
+    assert ended["state"] == "finished", ended["failure"]
+    assert np.abs(coefficients(fed, run) - coefficients(fed, trained["run"])).max() <= PRECISION
+    if victim != "hub":
+        wait_up(fed, victim, pid)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(900)
+def test_a_platform_that_stays_away_ends_the_run_and_names_it(fed: Federation, plan: Path, trained: dict) -> None:
+    run = support.start(fed, plan)
+    assert wait_for(fed, run, reached(LABEL, "train", 3))["state"] not in ENDED
+    config, pid = fed.home("platform-2") / "platform-2.toml", node_pid(fed, "platform-2")
+    text = config.read_text()
+    config.write_text("gone = true\n")
+    os.kill(pid, signal.SIGKILL)
+    try:
+        ended = wait_ended(fed, run, within_s=180)
+        assert ended["state"] == "failed"
+        assert "platform-2" in ended["failure"]["cause"] + ended["failure"]["next_step"]
+    finally:
+        config.write_text(text)
+        wait_up(fed, "platform-2", pid)
+    done = support.sealscore("runs", "resume", run, federation=fed, timeout_s=RUN_S)
+    assert done.returncode == 0, done.stderr
+    assert np.abs(coefficients(fed, run) - coefficients(fed, trained["run"])).max() <= PRECISION
