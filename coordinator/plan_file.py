@@ -80,9 +80,14 @@ def scoring_plan(trained: Plan, model_id: str, tables: dict[str, str]) -> Plan:
 
 
 def draft(config: CoordinatorConfig, catalogues: Catalogues) -> str:
-    """A commented plan over all published columns of each party's first table; ConfigError names what is missing."""
-    bank, platform = (_party_of_role(config, role) for role in ("bank", "platform"))
-    absent = [p for p in (bank, platform) if not catalogues.get(p)]
+    """A commented plan over all published columns of the first table of a bank and every platform that published one.
+
+    ConfigError names what is missing.
+    """
+    bank = _of_role(config, "bank")[0]
+    platforms = _of_role(config, "platform")
+    present = [p for p in platforms if catalogues.get(p)]
+    absent = [p for p in (bank, *(platforms if not present else ())) if not catalogues.get(p)]
     if absent:
         raise ConfigError(f"{absent[0]} has published no table yet; start its node and try again")
     lines = [
@@ -91,19 +96,19 @@ def draft(config: CoordinatorConfig, catalogues: Catalogues) -> str:
         "version = 1",
         'purpose = "credit-scoring"       # each party\'s policy lists the purposes it allows',
         f"label_party = {json.dumps(bank)}",
-        f"feature_parties = {json.dumps([platform])}",
+        f"feature_parties = {json.dumps(present)}" + ("  # the first one leads" if len(present) > 1 else ""),
         "",
     ]
-    for party in (bank, platform):
+    for party in (bank, *present):
         lines += _party_lines(party, catalogues[party], party == bank)
     return "\n".join([*lines, *_DEFAULTS]) + "\n"
 
 
-def _party_of_role(config: CoordinatorConfig, role: str) -> str:
+def _of_role(config: CoordinatorConfig, role: str) -> list[str]:
     names = sorted(n for n, p in config.parties.items() if p.role == role)
     if not names:
         raise ConfigError(f"{config.source.name}: no party of role {role}")
-    return names[0]
+    return names
 
 
 def _party_lines(party: str, tables: dict[str, Any], labels: bool) -> list[str]:

@@ -63,7 +63,8 @@ def assert_same_model(fed: Federation, run: str, undisturbed: dict[str, list[flo
         assert len(got[party]) == len(wanted)
         assert max(abs(a - b) for a, b in zip(got[party], wanted, strict=True)) <= PRECISION
     for party in (LABEL, FEATURE):  # nothing secret of a finished run stays
-        facts = {name: support.run_fact(fed, party, run, name) for name in ("keys", "train.role", *(f"align.role.{p}" for p in (LABEL, FEATURE)))}
+        names = ("keys", "train.role", f"align.role.{LABEL}", f"align.role.{FEATURE}")
+        facts = {name: support.run_fact(fed, party, run, name) for name in names}
         assert set(facts.values()) == {None}
 
 
