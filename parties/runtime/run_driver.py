@@ -51,6 +51,7 @@ from protocols.scorecard.training import Coefficients, TrainingConfig
 from protocols.state import pack, unpack
 
 log = logging.getLogger("sealscore.run")
+NOTHING_SPENT = b'{"seconds": 0, "bytes": 0, "bytes_in": 0, "done": false}'
 REFUSALS_EACH = 32  # of a kind and run are recorded one by one
 STOP_S = 6.0  # what a step under way may take when the node stops or the run is continued anew
 SECRET_FACTS = ("keys", "train.peer_public")
@@ -203,9 +204,8 @@ class RunDriver:
     def _open_links(self) -> None:
         deadline_s, most = self._plan.limits.peer_deadline_s, self._node.party.policy.maximum_message_bytes
         bulk = Bulk(self._node.hub, self.run, deadline_s, most, self._node.on_frame)
-        mail = Mailroom({peer: self._link(peer) for peer in self._peers}, bulk, self._store)
-        mail.start()
-        self._mail = mail
+        self._mail = Mailroom({peer: self._link(peer) for peer in self._peers}, bulk, self._store)
+        self._mail.start()
 
     def _link(self, peer: str) -> Link:
         party = self._node.party
@@ -306,8 +306,7 @@ class RunDriver:
 
     def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> np.ndarray:
         params = roster.alignment(self._agreement, self._name, peer)
-        role = self._side.aligner(table.ids, peer, params, parallel_map)
-        return self._drive("align", role, peer).rows
+        return self._drive("align", self._side.aligner(table.ids, peer, params, parallel_map), peer).rows
 
     def _table(self) -> Table:
         """The plan's table, read anew for every run."""
@@ -459,16 +458,17 @@ class RunDriver:
         self._phase = phase
         self._mail.set_phase(phase)
         self._check_stopped()
-        spent = json.loads(self._store.get(f"spent.{phase}") or b'{"seconds": 0, "bytes": 0, "done": false}')
+        spent = json.loads(self._store.get(f"spent.{phase}") or NOTHING_SPENT)
         self._reporter.phase()
         self._reporter.tell(phase, "running" if spent["seconds"] else "started", **self._traffic())
-        began, before = time.monotonic(), self._mail.bytes_out
+        began, before_out, before_in = time.monotonic(), self._mail.bytes_out, self._mail.bytes_in
         try:
             result = work()
         finally:
             if not spent["done"]:
                 spent["seconds"] += time.monotonic() - began
-                spent["bytes"] += self._mail.bytes_out - before
+                spent["bytes"] += self._mail.bytes_out - before_out
+                spent["bytes_in"] += self._mail.bytes_in - before_in
                 self._store.put(f"spent.{phase}", json.dumps(spent).encode())
         if not spent["done"]:
             self._note(phase, {"event": "ended", "seconds": round(spent["seconds"], 3), "bytes": spent["bytes"]})

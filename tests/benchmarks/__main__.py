@@ -1,8 +1,9 @@
-"""`python -m tests.benchmarks [training] [large] [alignment] [primitives]`: one JSON on stdout; all without words.
+"""`python -m tests.benchmarks [training] [large] [many] [alignment] [primitives]`: one JSON on stdout; all without words.
 
 training    30,000 x (12 + 40) strict training through real daemons, with its ratios to a fixed kernel of SEAL and, when
             PEERS_WORK is set, to SecretFlow SS-LR Cheetah
 large       200,000 x (12 + 40)
+many        the training's columns with 1, 2 and 4 platforms: seconds of a pass, bytes of the bank, the hub's adding
 alignment   100,000 with 100,000 ids, two processes
 primitives  CPU milliseconds of the building blocks
 """
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from protocols.scorecard.layout import POWER_PASSES
 from tests.benchmarks import alignment, data, primitives, training
 
 STEPS = 8
@@ -37,9 +39,27 @@ def bench_large() -> dict[str, Any]:
     return training.train(data.made_columns(222_222), (0.9, 0.05, 0.05), STEPS)
 
 
+def bench_many() -> dict[str, Any]:
+    """The same 40 columns in the hands of 1, 2 and 4 platforms."""
+    columns, passes = data.made_columns(50_000), STEPS + POWER_PASSES
+    found = {}
+    for count in (1, 2, 4):
+        result = training.train(columns, (0.6, 0.1, 0.3), STEPS, count)
+        report = {"seconds_per_pass": round(result["phase_seconds"]["train"] / passes, 3),
+                  "bank_megabytes_per_pass": round(result["bank_train_bytes_both_ways"] / passes / 1e6, 3)}
+        found[str(count)] = report | {key: result[key] for key in ("auc_test", "run_cpu_seconds", "load_average")} \
+            | ({"hub": result["hub"]} if "hub" in result else {})
+    one = found["1"]
+    for report in found.values():
+        for key in ("seconds_per_pass", "bank_megabytes_per_pass"):
+            report[f"{key}_over_one"] = round(report[key] / one[key], 3)
+    return found
+
+
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "training": bench_training,
     "large": bench_large,
+    "many": bench_many,
     "alignment": lambda: alignment.align(100_000),
     "primitives": primitives.measure,
 }

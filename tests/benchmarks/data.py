@@ -56,18 +56,22 @@ def made_columns(rows: int, seed: int = 11) -> Columns:
     return Columns(*sides, label, f"made here, seed {seed}")
 
 
-def write_tables(columns: Columns, folder: Path) -> tuple[Path, Path]:
-    """bank.csv (id, b0 …, default) and platform.csv (id, p0 …), the platform's rows in another order."""
+def write_tables(columns: Columns, folder: Path, platforms: int = 1) -> tuple[Path, dict[str, Path]]:
+    """bank.csv (id, b0 …, default) and, by name, each platform's CSV (id, p0 …) with its rows in another order."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = [f"SYN-{number:010d}" for number in range(len(columns.label))]
     order = np.random.default_rng(1).permutation(len(ids))
     bank = (f"b{j}" for j in range(columns.bank.shape[1]))
-    platform = (f"p{j}" for j in range(columns.platform.shape[1]))
     _write(folder / "bank.csv", ["id", *bank, "default"],
            ([i, *row, int(y)] for i, row, y in zip(ids, columns.bank.round(5).tolist(), columns.label, strict=True)))
-    _write(folder / "platform.csv", ["id", *platform],
-           ([ids[i], *row] for i, row in zip(order, columns.platform[order].round(5).tolist(), strict=True)))
-    return folder / "bank.csv", folder / "platform.csv"
+    parts = {}
+    for number, own in enumerate(np.array_split(np.arange(columns.platform.shape[1]), platforms), start=1):
+        name = "platform" if platforms == 1 else f"platform-{number}"
+        parts[name] = folder / f"{name}.csv"
+        rows = columns.platform[order][:, own].round(5).tolist()
+        _write(parts[name], ["id", *(f"p{j}" for j in own)],
+               ([ids[i], *row] for i, row in zip(order, rows, strict=True)))
+    return folder / "bank.csv", parts
 
 
 def _write(path: Path, names: list[str], rows: Iterable[list]) -> None:

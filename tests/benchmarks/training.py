@@ -15,26 +15,29 @@ PHASES = ("align", "encode", "train", "evaluate", "publish")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def train(columns: Columns, fractions: tuple[float, float, float], steps: int) -> dict[str, Any]:
+def train(columns: Columns, fractions: tuple[float, float, float], steps: int, platforms: int = 1) -> dict[str, Any]:
     """Train once and report. `fractions`: training, calibration and test share of the rows."""
     with tempfile.TemporaryDirectory(prefix="sealscore-bench-") as folder:
         root = Path(folder)
-        bank_csv, platform_csv = write_tables(columns, root / "data")
-        tables = {LABEL: inferred_table("bank", bank_csv, "id", "default"),
-                  FEATURE: inferred_table("platform", platform_csv, "id", None)}
+        bank_csv, parts = write_tables(columns, root / "data", platforms)
+        tables = {LABEL: inferred_table("bank", bank_csv, "id", "default")}
+        tables |= {name: inferred_table("platform", path, "id", None) for name, path in parts.items()}
         plan = root / "plan.toml"
         plan.write_text(_plan(tables, fractions, steps), encoding="utf-8")
         with Federation(root / "federation", tables, 1000) as federation:
             before = {party: _process(federation, party) for party in tables}
             summary = federation.run(plan, quiet=True)
             after = {party: _process(federation, party) for party in tables}
+            hub = json.loads((federation.home("coordinator") / "hub" / f"{summary['run']}.json").read_text()) \
+                if platforms > 1 else {}
         facts = {party: party_facts(federation, party, summary["run"]) for party in tables}
-    return _report(columns, facts, before, after)
+    return _report(columns, facts, before, after) | ({"hub": hub} if hub else {})
 
 
 def _plan(tables: dict[str, Any], fractions: tuple[float, float, float], steps: int) -> str:
     names = ("train", "calibration", "test")
-    lines = [f'purpose = "{PURPOSE}"', f'label_party = "{LABEL}"', f'feature_parties = ["{FEATURE}"]']
+    lines = [f'purpose = "{PURPOSE}"', f'label_party = "{LABEL}"',
+             f"feature_parties = {json.dumps([party for party in tables if party != LABEL])}"]
     for party, table in tables.items():
         lines += [f"[parties.{party}]", 'table = "customers"', f"columns = {json.dumps(table.columns)}"]
     lines += ["[model]", 'encoding = "numeric"', f"steps = {steps}", "[slices]"]
@@ -63,6 +66,7 @@ def _report(columns: Columns, facts: dict[str, Any], before: dict[str, Any], aft
         "auc_test_bank_only": report["metrics"]["bank_only"]["auc"],
         "phase_seconds": {name: round(max(s["seconds"] for s in spent[name].values()), 2) for name in PHASES},
         "train_bytes": sent,
+        "bank_train_bytes_both_ways": spent["train"][LABEL]["bytes"] + spent["train"][LABEL]["bytes_in"],
         "train_megabytes": round(sum(sent.values()) / 1e6, 1),
         "run_cpu_seconds": {p: round(after[p]["cpu"] - before[p]["cpu"], 2) for p in facts},
         "peak_resident_megabytes": {p: round(after[p]["peak_mb"]) for p in facts},
