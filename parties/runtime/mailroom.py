@@ -6,18 +6,22 @@ made anew: a hub that was restarted has lost them.
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from parties.runtime.bulk import Bulk
 from parties.runtime.bulk_reference import FAN, SUM_OF, FanReference, sum_slot
+from parties.runtime.hub_client import HubUnreachable
 from parties.runtime.link import Link
 from parties.runtime.run_store import Handled, RunStore
-from protocols.errors import MalformedMessage, ProtocolError
+from protocols.errors import MalformedMessage, ProtocolError, RunFailed
 from protocols.role import SUM, Message
 
 RECEIVE_S = 1.0
+NOTICE_S = 4.0  # the hub looks once a second whether a run was cancelled
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,8 +91,23 @@ class Mailroom:
         for slot in self._store.slots():
             bulk = None if slot in self._put else self._store.bulk(slot)
             if bulk is not None:
-                self._bulk.put(slot, bulk.payload, bulk.receivers, bulk.contributors)
+                self._at_hub(partial(self._bulk.put, slot, bulk.payload, bulk.receivers, bulk.contributors))
                 self._put.add(slot)
+
+    def _at_hub(self, call: Callable[[], Any]) -> Any:
+        """What the call gives; None for a run that was cancelled meanwhile, of which the links hear a moment later."""
+        try:
+            return call()
+        except HubUnreachable as error:
+            next_step = "start the coordinator, then resume the run"
+            raise RunFailed("coordinator", self._bulk.phase, str(error), next_step) from None
+        except RunFailed:
+            end = time.monotonic() + NOTICE_S
+            while not self.cancelled and time.monotonic() < end:
+                time.sleep(0.05)
+            if not self.cancelled:
+                raise
+            return None
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until every peer has acknowledged everything; False after `timeout_s`."""
@@ -113,7 +132,7 @@ class Mailroom:
         if not kind.startswith(FAN):
             return self._done({expected: head}, Message(expected, kind, head.payload), None)
         reference = FanReference.unpack(head.payload)
-        data = self._bulk.get(reference.slot, RECEIVE_S, reference.digest)
+        data = self._at_hub(partial(self._bulk.get, reference.slot, RECEIVE_S, reference.digest))
         if data is None:
             return None
         message = Message(expected, kind.removeprefix(FAN), reference.open(data))
@@ -129,7 +148,7 @@ class Mailroom:
         if references or not kind.startswith(SUM_OF):
             raise MalformedMessage("the platforms' summands are not all of the same step")
         slot = sum_slot(payload)
-        data = self._bulk.get(slot, RECEIVE_S)
+        data = self._at_hub(partial(self._bulk.get, slot, RECEIVE_S))
         return None if data is None else self._done(heads, Message(SUM, kind.removeprefix(SUM_OF), data), slot)
 
     def _head(self, peer: str, phase: str) -> Any:

@@ -178,6 +178,7 @@ class RunDriver:
         except Stopped as stop:
             self._end("cancelled" if stop.for_good else "failed", report="cancelled", cause=str(stop))
         except RunFailed as failure:
+            self._check_halted()
             self._end("failed", cause=failure.cause, next_step=failure.next_step, phase=failure.phase)
         except SealscoreError as error:
             self._end("failed", cause=str(error), next_step="mend the cause, then start a new run")
@@ -191,13 +192,12 @@ class RunDriver:
             self._await_delivery()
 
     def _phases(self) -> None:
+        rows = self._timed("align", self._align)
         if self._plan.kind == "train":
-            rows = self._timed("align", self._align)
             prepared = self._timed("encode", lambda: self._prepare(rows))
             coefficients = self._timed("train", lambda: self._train(prepared))
             self._timed("evaluate", lambda: self._evaluate(prepared, coefficients))
         else:
-            rows = self._timed("align", self._align)
             self._timed("score", lambda: self._score(rows))
         self._timed("publish", self._exchange_checkpoints)
 

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [training] [large] [many] [alignment] [primitives]`: one JSON on stdout; all without words.
+"""`python -m tests.benchmarks [training] [large] [many] [alignment] [primitives]`: one JSON on stdout, all by default.
 
 training    30,000 x (12 + 40) strict training through real daemons, with its ratios to a fixed kernel of SEAL and, when
             PEERS_WORK is set, to SecretFlow SS-LR Cheetah

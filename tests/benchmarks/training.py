@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Federation, inferred_table
+from coordinator.demo.federation import LABEL, PURPOSE, Federation, inferred_table
 from coordinator.demo.results import party_facts
 from tests.benchmarks.data import Columns, peers_columns, peers_folder, write_tables
 
