@@ -21,7 +21,7 @@ POLL_S = 0.5
 ABSENT_S = 60.0
 SUBMIT_WITHIN_S = 20.0  # a SuperLink that was killed is back before that
 _HEADLINES = {
-    "submitted": "waiting for Flower", "agreeing": "waiting for both parties to agree", "running": "running",
+    "submitted": "waiting for Flower", "agreeing": "waiting for the parties to agree", "running": "running",
     "publishing": "publishing", "finished": "finished", "failed": "failed", "cancelling": "cancelling",
     "cancelled": "cancelled",
 }
