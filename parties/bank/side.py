@@ -1,6 +1,7 @@
 """The bank's side of a run: labels, its own model as anchor, calibration, evaluation and the verdict."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,14 +47,14 @@ class BankSide:
         table: Table,
         prepared: Prepared,
         plan: Plan,
-        keys: KeyPair,
+        keys: Callable[[], KeyPair],
         config: TrainingConfig,
         peer_public: bytes | None,
     ) -> LabelTrainer:
         """Fit the bank's own model and stand ready to train the joint one around it."""
         columns, labels = prepared.columns[TRAIN], self._labels(table, prepared, TRAIN)
         own = self._bank_only(columns, labels, plan)
-        return LabelTrainer(_with_intercept(columns), labels, own, keys, config, peer_public)
+        return LabelTrainer(_with_intercept(columns), labels, own, keys(), config, peer_public)
 
     def _bank_only(self, columns: np.ndarray, labels: np.ndarray, plan: Plan) -> np.ndarray:
         if self._own_model is None:

@@ -1,6 +1,7 @@
 """The platform's side of a run: columns only. It sees no label, no score and no residual."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class PlatformSide:
         table: Table,
         prepared: Prepared,
         plan: Plan,
-        keys: KeyPair,
+        keys: Callable[[], KeyPair],
         config: TrainingConfig,
         peer_public: bytes | None,
     ) -> FeatureTrainer:

@@ -335,7 +335,7 @@ class RunDriver:
         config = TrainingConfig(self._name, self._plan.label_party, tuple(self._plan.feature_parties),
                                 model.steps, model.l2, check, self._node.party.policy.tile_cache_bytes)
         public = self._store.get("train.peer_public")
-        role = self._side.trainer(self._table(), prepared, self._plan, self._keys(), config, public)
+        role = self._side.trainer(self._table(), prepared, self._plan, self._keys, config, public)
         return self._drive("train", role)
 
     def _check_release(self, prepared: Prepared, rows: int, coefficients: int) -> None:

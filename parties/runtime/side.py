@@ -31,7 +31,7 @@ class Side(Protocol):
         table: Table,
         prepared: Prepared,
         plan: Plan,
-        keys: KeyPair,
+        keys: Callable[[], KeyPair],
         config: TrainingConfig,
         peer_public: bytes | None,
     ) -> Trainer:

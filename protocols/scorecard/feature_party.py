@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import struct
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
 from protocols.crypto import elementwise, product
-from protocols.crypto.keys import PeerKeys
+from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.product import MatrixTiles
 from protocols.crypto.ring import RING
 from protocols.crypto.summed_product import SEED_BYTES, Seed, contribute, mask_sum
@@ -50,18 +51,27 @@ class FeatureTrainer(Trainer):
 
     def _on_setup(self, payload: bytes) -> list[Message]:
         bank_columns, rest = self._parse_setup(payload)
-        count = len(self._config.platforms)
-        seeds = 4 * count + (2 * SEED_BYTES if self._config.summed else 0)
-        if len(rest) <= seeds:
+        count, summed = len(self._config.platforms), self._config.summed
+        rest, told = rest[4 * count :], rest[: 4 * count]
+        if len(told) < 4 * count or (len(rest) != 2 * SEED_BYTES if summed else not rest):
             raise MalformedMessage(f"training setup of {len(payload)} bytes")
-        widths = np.frombuffer(rest, "<u4", count).astype(np.int64)
+        widths = np.frombuffer(told, "<u4").astype(np.int64)
         if widths.min() < 1 or widths.max() > 65536 or widths[self._index()] != self._own:
             raise MalformedMessage("training setup with other numbers of columns than the platforms announced")
         self._check_size(bank_columns, widths)
-        self._peer_keys, self.peer_public = PeerKeys.from_bytes(rest[seeds:]), rest[seeds:]
+        keys = None if summed else PeerKeys.from_bytes(rest)
         self._s |= {"bank_columns": bank_columns, "widths": widths}
-        if self._config.summed:
-            self._s |= {"point": rest[4 * count : 4 * count + SEED_BYTES], "pad": rest[seeds - SEED_BYTES : seeds]}
+        if keys is not None:
+            return self._introduced(keys, rest)
+        self._await(self._config.bank, "keys", point=rest[:SEED_BYTES], pad=rest[SEED_BYTES:])
+        return []
+
+    def _on_keys(self, payload: bytes) -> list[Message]:
+        return self._introduced(PeerKeys.from_bytes(payload), payload)
+
+    def _introduced(self, keys: PeerKeys, public: bytes) -> list[Message]:
+        """All of the bank's setup is there."""
+        self._peer_keys, self.peer_public = keys, public
         self._layout = fixed.choose(self._rows, self._total(), self._config.steps)
         self._await_start()
         return [self._message(self._config.bank, "init", self._init_payload(self._draw_start()))]
@@ -294,8 +304,10 @@ class FollowTrainer(FeatureTrainer):
         return Seed(self._s["seed"]).expand("norms", 2)
 
 
-def feature_trainer(columns: np.ndarray, keys, config: TrainingConfig, peer_public: bytes | None = None):
-    """The role of `config.party` among the platforms."""
+def feature_trainer(
+    columns: np.ndarray, keys: Callable[[], KeyPair], config: TrainingConfig, peer_public: bytes | None = None
+) -> FeatureTrainer:
+    """The role of `config.party` among the platforms; `keys` is called for the one that needs any."""
     if config.party == config.lead:
-        return LeadTrainer(columns, keys, config, peer_public)
+        return LeadTrainer(columns, keys(), config, peer_public)
     return FollowTrainer(columns, config, peer_public)

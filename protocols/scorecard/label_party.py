@@ -84,13 +84,17 @@ class LabelTrainer(Trainer):
         secrets = {"point": os.urandom(SEED_BYTES), "pads": os.urandom(SEED_BYTES * len(platforms))}
         self._await(self._config.lead, "init", **(secrets if self._config.summed else {}))
         messages = [self._message(name, "setup", self._setup_for(index)) for index, name in enumerate(platforms)]
+        if self._config.summed:  # one upload of the keys for all
+            keys = self._keys.public_bytes()
+            messages += [Message(name, "keys", keys, slot="keys") for name in platforms]
         return [*messages, self._message(self._config.lead, "init", self._init_payload(given))]
 
     def _setup_for(self, index: int) -> bytes:
-        """rows, own columns, every platform's columns, the two seeds of the check when replies are summed, keys."""
+        """rows, own columns, every platform's columns; then the keys, or the two seeds of the sums' check."""
         widths = self._s["widths"].astype("<u4").tobytes()
-        seeds = self._s["point"] + self._pad_seed(index).to_bytes() if self._config.summed else b""
-        return SETUP.pack(self._rows, self._own) + widths + seeds + self._keys.public_bytes()
+        summed = self._config.summed
+        rest = self._s["point"] + self._pad_seed(index).to_bytes() if summed else self._keys.public_bytes()
+        return SETUP.pack(self._rows, self._own) + widths + rest
 
     def _pad_seed(self, index: int) -> Seed:
         return Seed(self._s["pads"][SEED_BYTES * index : SEED_BYTES * (index + 1)])

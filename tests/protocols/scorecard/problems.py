@@ -43,12 +43,12 @@ class Problem:
         return LabelTrainer(self.bank_columns, self.labels, self.own_model, keys, config, peer_public)
 
     def feature_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> FeatureTrainer:
-        return feature_trainer(self.platform, keys, self.config("platform", **settings), peer_public)
+        return feature_trainer(self.platform, lambda: keys, self.config("platform", **settings), peer_public)
 
     def split_trainers(self, keys: KeyPair, widths: list[int]) -> dict[str, FeatureTrainer]:
         """The platform's columns in the hands of several: the first so many at the lead, and so on."""
         names, ends = tuple(f"platform-{i}" for i in range(len(widths))), np.cumsum(widths)
-        return {name: feature_trainer(self.platform[:, end - width:end], keys, self.config(name, names))
+        return {name: feature_trainer(self.platform[:, end - width:end], lambda: keys, self.config(name, names))
                 for name, end, width in zip(names, ends, widths, strict=True)}
 
 

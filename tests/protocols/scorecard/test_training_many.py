@@ -199,5 +199,5 @@ def test_too_many_platforms_are_refused() -> None:
 def test_the_role_follows_the_place_in_the_plan(platform_keys) -> None:
     task = problem(220, 1, 2)
     names = ("one", "two")
-    kinds = [type(feature_trainer(task.platform, platform_keys, task.config(n, names))).__name__ for n in names]
+    kinds = [type(feature_trainer(task.platform, lambda: platform_keys, task.config(n, names))).__name__ for n in names]
     assert kinds == ["LeadTrainer", "FollowTrainer"]
