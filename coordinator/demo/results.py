@@ -17,6 +17,7 @@ from protocols.plan import Plan
 PHASES = ("align", "encode", "train", "evaluate", "publish")
 MEANING = {
     "membership": "one bit per identifier: is it among the peer's too",
+    "membership.joint": "one bit per person whom a platform shares with the bank: do all other platforms know it too",
     "coefficients": "each party's own coefficients, at the end, flooded by 2^-12",
     "step.norms": "two norms of the power iteration, to the bank",
     "step.size": "the step size, a power of the square root of 2, to the platform",
