@@ -1,6 +1,8 @@
 """One bank and several platforms as real processes: the demo, a run with kills, scoring, and what the hub held."""
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +19,7 @@ from parties.runtime.tables import TableConfig, load_table
 from protocols.psi.identifiers import normalise
 from protocols.scorecard.calibration import Calibration
 from protocols.scorecard.holdout import coarse
+from protocols.state import unpack
 from tests.end_to_end import support
 from tests.end_to_end.test_crash import (
     ENDED,
@@ -119,6 +122,48 @@ def test_bulks_leave_nothing_behind(fed: Federation, trained: dict) -> None:
     passes = 6 + 16
     assert told.count("forward.reply") == told.count("backward.reply") == passes
     assert "forward.request" not in told and "residual.request" not in told  # only the lead asks
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_no_secret_of_a_party_is_in_the_memory_of_the_coordinator(fed: Federation, plan: Path, trained: dict) -> None:
+    """In the middle of a training: keys, seeds of masks and of the check, looked for in every process it runs."""
+    run = support.start(fed, plan)
+    assert wait_for(fed, run, reached(LABEL, "train", 8))["state"] not in ENDED
+    secrets = {f"{party}: {name}": value for party in fed.parties
+               for name, value in secrets_of(fed, party, run).items()}
+    ready = json.loads((fed.home("coordinator") / "state" / "ready.json").read_text())
+    held = {name: memory(pid) for name, pid in {**ready["processes"], "node": ready["pid"]}.items()}
+    assert {"bank: keys", "bank: point", "platform-1: seeds", "platform-2: seed"} <= set(secrets)
+    found = [f"{what} in {name}" for what, value in secrets.items() for name, data in held.items() if value in data]
+    assert found == []
+    assert run.encode() in held["hub"]  # the search finds what is there
+    assert wait_ended(fed, run)["state"] == "finished"
+
+
+def memory(pid: int) -> bytes:
+    """All that a process may write to; needs the rights of a debugger."""
+    parts = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for line in maps:
+            place, rights = line.split()[:2]
+            start, end = (int(number, 16) for number in place.split("-"))
+            if rights.startswith("rw") and not line.rstrip().endswith(("[vvar]", "[vsyscall]")):
+                with contextlib.suppress(OSError):  # freed meanwhile
+                    mem.seek(start)
+                    parts.append(mem.read(end - start))
+    return b"".join(parts)
+
+
+def secrets_of(fed: Federation, party: str, run: str) -> dict[str, bytes]:
+    """What only parties may hold, while a run is under way: 32 bytes of each."""
+    state = unpack(support.run_fact(fed, party, run, "train.role"))
+    secrets = {name: state[name][:32] for name in ("point", "pads", "pad", "seeds", "seed") if name in state}
+    keys = support.run_fact(fed, party, run, "keys")
+    if keys is not None:
+        secrets["keys"] = keys[len(keys) // 2 :][:32]
+    pem = (fed.home(party) / "identity" / "identity.key").read_text().splitlines()[1]
+    return secrets | {"identity": base64.b64decode(pem)[-32:], "identity (PEM)": pem.encode()}
 
 
 @pytest.mark.crash
