@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from coordinator import launch
+from coordinator.bulk_usage import read_usage
 from coordinator.config import CoordinatorConfig
 from coordinator.options import ConfigOption, DetachOption, JsonOption, opened
 from coordinator.plan_file import read_plan, scoring_plan
@@ -126,10 +128,11 @@ def list_runs(config: ConfigOption = None, as_json: JsonOption = False, limit: i
 @runs_app.command()
 def show(run: RunArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """One run: state, agreement, progress of each party, result or cause of its end."""
-    with opened(config) as (_, registry):
+    with opened(config) as (settings, registry):
         facts = launch.summary(registry, registry.run(run))
+    usage = read_usage(settings.home, run)
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        typer.echo(json.dumps(facts | {"hub": asdict(usage) if usage else None}, indent=2))
         return
     for name in ("run", "kind", "purpose", "state", "created_at", "plan_digest", "agreement", "model_id"):
         typer.echo(f"{name:<12} {facts[name] or '-'}")
@@ -142,6 +145,9 @@ def show(run: RunArgument, config: ConfigOption = None, as_json: JsonOption = Fa
     for p in facts["progress"]:
         traffic = f"{bytes_text(p['bytes_out'])} out, {bytes_text(p['bytes_in'])} in"
         typer.echo(f"  {p['party']:<12} {p['phase']:<12} {p['state']:<10} {seconds_text(p['seconds']):>10}  {traffic}")
+    if usage:
+        typer.echo(f"{'hub':<12} added {usage.summands} ciphertexts in {usage.add_cpu_s:.2f} s of CPU, "
+                   f"{bytes_text(usage.bytes_in)} in, {bytes_text(usage.bytes_out)} out")
 
 
 @runs_app.command()

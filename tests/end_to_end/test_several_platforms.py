@@ -122,6 +122,8 @@ def test_bulks_leave_nothing_behind(fed: Federation, trained: dict) -> None:
     passes = 6 + 16
     assert told.count("forward.reply") == told.count("backward.reply") == passes
     assert "forward.request" not in told and "residual.request" not in told  # only the lead asks
+    hub = support.show_run(fed, trained["run"])["hub"]
+    assert hub["summands"] == 2 * 2 * passes and hub["add_cpu_s"] < 5
 
 
 @pytest.mark.slow
