@@ -16,7 +16,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from coordinator.conductor import Abandoned, Body, Conductor
 from coordinator.config import CoordinatorConfig, load_config
-from coordinator.flower.adapter import supernode_public_key
+from coordinator.flower.adapter import bound_reply_waits, supernode_public_key
 from coordinator.registry import Registry
 from coordinator.seat import seated
 from coordinator.trail import Trail
@@ -28,6 +28,7 @@ CONNECT_DEADLINE_S = 60.0
 ROUND_DEADLINE_S = 180.0
 RESEND_S = 15.0  # a SuperLink or SuperNode that was killed forgets what it was carrying
 RETRY_S = 2.0
+REPLY_WAIT_S = 10.0  # for a reply of which only the announcement came: its SuperNode may have been killed
 POLL_S = 0.1
 SEAT_S = 60.0  # for a ServerApp whose place this one takes to notice it
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -41,6 +42,7 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Conduct the run named in the run configuration, its only setting."""
     die_with_parent(os.getppid())  # SuperExec does not stop what it started when it is killed
+    bound_reply_waits(REPLY_WAIT_S)
     config = load_config()
     registry = Registry(config.registry_url)
     try:

@@ -5,6 +5,7 @@ Flower's Control API has no user authentication: the client speaks to the SuperL
 from __future__ import annotations
 
 import contextlib
+import functools
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,10 @@ from flwr.proto.control_pb2 import (
 )
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.superlink.grid import http_grid
 
 from protocols.errors import ConfigError, SealscoreError
 from protocols.node import archive
@@ -136,3 +139,13 @@ def healthy(address: str, ca_path: Path) -> bool:
             return client.get(f"https://{address}/health").status_code == 200
     except (httpx.HTTPError, OSError):
         return False
+
+
+def bound_reply_waits(seconds: float) -> None:
+    """Let the grid of this process wait so long for a reply that was announced and does not come, instead of 180 s.
+
+    A SuperNode that is killed while it sends leaves such a reply behind; the grid then reports it as unavailable.
+    """
+    if http_grid.pull_objects is not pull_objects and not isinstance(http_grid.pull_objects, functools.partial):
+        raise RuntimeError("this version of Flower pulls replies elsewhere")
+    http_grid.pull_objects = functools.partial(pull_objects, max_time=seconds)

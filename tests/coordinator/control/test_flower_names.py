@@ -71,3 +71,25 @@ def test_no_other_module_uses_internals():
         for path in (ROOT / folder).rglob("*.py"):
             if path.relative_to(ROOT).as_posix() not in ADAPTERS:
                 assert {module for module, _ in flower_imports(path)} <= PUBLIC, path
+
+
+def test_a_reply_that_was_only_announced_is_given_up_soon():
+    """The bound reaches the function that the grid calls."""
+    from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectUnavailableError, pull_objects
+    from flwr.superlink.grid import http_grid
+
+    from coordinator.flower.adapter import bound_reply_waits
+
+    def never(object_id: str) -> bytes:
+        raise ObjectUnavailableError(object_id)
+
+    try:
+        bound_reply_waits(0.0)
+        bound_reply_waits(0.0)
+        with pytest.raises(ObjectPullError):
+            http_grid.pull_objects(object_ids=["a"], pull_object_fn=never)
+        http_grid.pull_objects = len
+        with pytest.raises(RuntimeError, match="elsewhere"):
+            bound_reply_waits(1.0)
+    finally:
+        http_grid.pull_objects = pull_objects
