@@ -1,4 +1,4 @@
-"""Files of a run besides its store: scores written whole, tables recognised again."""
+"""Files of a run besides its store: scores written whole, private files, tables recognised again."""
 from __future__ import annotations
 
 import csv
@@ -24,3 +24,10 @@ def digest(path: Path) -> bytes | None:
         return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def make_private(path: Path) -> None:
+    """An empty file (mode 0600) in a folder for nobody else, unless it is there."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))

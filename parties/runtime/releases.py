@@ -7,7 +7,6 @@ training again releases the same coefficients and counts once.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import sqlite3
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parties.runtime.files import make_private
 from protocols.psi.identifiers import STEPS, normalise
 
 _SCHEMA = """
@@ -30,9 +30,7 @@ class Releases:
     """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes. Thread-safe."""
 
     def __init__(self, path: Path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        make_private(path)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False)
         with self._db:

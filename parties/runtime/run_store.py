@@ -5,13 +5,13 @@ written together or not at all. After a crash the same bytes are sent again, so 
 """
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from parties.runtime.files import make_private
 from parties.runtime.link_store import Outgoing
 from protocols.errors import SealscoreError
 
@@ -62,9 +62,7 @@ class RunStore:
     """The file of one run. Thread-safe; `towards(peer)` is the `LinkStore` of the link to that peer."""
 
     def __init__(self, path: Path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        make_private(path)
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         # large pages: messages are megabytes, half the time; secure_delete overwrites what is erased

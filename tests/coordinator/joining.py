@@ -1,6 +1,7 @@
 """A federation that grows by the commands a person would use."""
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from coordinator import cli as coordinator_cli
@@ -13,7 +14,13 @@ class Trial:
     def __init__(self, root: Path):
         self.root, self.authority = root, root / "fed" / "ca"
         self.config = root / "fed" / "coordinator" / "coordinator.toml"
-        self.certs("init", root / "fed", "--no-parties")
+        if not self.authority.exists():
+            self.certs("init", root / "fed", "--no-parties")
+
+    @classmethod
+    def copied(cls, source: Path, target: Path) -> Trial:
+        """One that can be changed while `source`, the root of another, stays as it is."""
+        return cls(Path(shutil.copytree(source, target)))
 
     def home(self, name: str) -> Path:
         return self.root / name

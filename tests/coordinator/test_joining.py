@@ -32,10 +32,7 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def trial(made, tmp_path) -> Trial:
-    trial = Trial.__new__(Trial)
-    trial.root = Path(shutil.copytree(made, tmp_path / "t"))
-    trial.authority, trial.config = trial.root / "fed/ca", trial.root / "fed/coordinator/coordinator.toml"
-    return trial
+    return Trial.copied(made, tmp_path / "t")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
