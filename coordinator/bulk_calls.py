@@ -10,14 +10,13 @@ from grpc import StatusCode
 
 from coordinator.bulk import BulkStore, RunBulks, Slot
 from coordinator.bulk_usage import UsageFiles
-from coordinator.hub_calls import Callers, HubRegistry, Refused, answering, parties_of
+from coordinator.hub_calls import ENDED, Callers, HubRegistry, Refused, answering
 from protocols.errors import MalformedMessage
 from protocols.wire import codec
 from protocols.wire.hub_pb2 import BulkAck, BulkChunk, BulkHeader, BulkOffer, BulkRequest, NotReady
 
 CHUNK_DEADLINE_S = 30.0  # a party that neither sends nor takes a chunk for so long loses the call
 MAX_REQUEST_BYTES = 1024
-ENDED = ("finished", "failed", "cancelling", "cancelled")
 
 log = logging.getLogger("sealscore.hub")
 
@@ -104,10 +103,10 @@ class BulkCalls:
         return wanted
 
     async def _parties(self, run: str, party: str, may_have_ended: bool = False) -> frozenset[str]:
-        row = await self._callers.check_member(run, party)
-        if row["state"] in ENDED and not may_have_ended:
-            raise Refused(StatusCode.FAILED_PRECONDITION, f"run {run} has ended ({row['state']})")
-        return parties_of(row)
+        standing = await self._callers.check_member(run, party)
+        if standing.state in ENDED and not may_have_ended:
+            raise Refused(StatusCode.FAILED_PRECONDITION, f"run {run} has ended ({standing.state})")
+        return standing.parties
 
     async def _take(self, bulks: RunBulks, header: BulkHeader, requests: AsyncIterator[bytes]) -> bool:
         """Read the data of a put and keep it; True if it was there already."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
 
 from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError
 from protocols.node.tls import peer_name
+
+KNOWN_S = 0.5  # a run's state is read again after that; its parties never change
+MAX_KNOWN = 256  # runs of which that is remembered
+ENDED = ("finished", "failed", "cancelling", "cancelled")
 
 
 class HubRegistry(Protocol):
@@ -49,11 +56,23 @@ async def answering(context: Any) -> AsyncIterator[None]:
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What the registry says of a run: its state, and the names of its parties."""
+
+    state: str
+    parties: frozenset[str]
+
+
 class Callers:
-    """Who may call: names of certificates, parties that the coordinator admits now, and parties of runs."""
+    """Who may call: names of certificates, parties that the coordinator admits now, and parties of runs.
+
+    A step of a run is dozens of calls, so what the registry says of a run that goes on is remembered for a moment.
+    """
 
     def __init__(self, registry: HubRegistry, admits: Callable[[str], bool] = lambda party: True):
         self._registry, self._admits = registry, admits
+        self._known: OrderedDict[str, tuple[float, Standing]] = OrderedDict()  # by run, with the time it was read
 
     def check_sender(self, party: str, context: Any) -> None:
         """Refuse a call in another name than that of the client's certificate, and of who is no party now."""
@@ -65,14 +84,27 @@ class Callers:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{party} is no party of this federation; the coordinator "
                                                              f"adds it with `sealscore coordinator add {party}`")
 
-    async def check_member(self, run: str, party: str) -> dict[str, Any]:
-        """The registry's row of a run; refused when there is no such run or `party` is none of its parties."""
-        if await asyncio.to_thread(self._registry.run_state, run) is None:
-            raise Refused(grpc.StatusCode.NOT_FOUND, f"no run {run} at this coordinator")
-        row = await asyncio.to_thread(self._registry.run, run)
-        if party not in parties_of(row):
+    async def check_member(self, run: str, party: str) -> Standing:
+        """How a run stands; refused when there is no such run or `party` is none of its parties."""
+        read_at, standing = self._known.get(run, (0.0, None))
+        if standing is None or time.monotonic() - read_at > KNOWN_S:
+            standing = await self._read(run, standing)
+        if party not in standing.parties:
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, f"{party} is no party of run {run}")
-        return row
+        return standing
+
+    async def _read(self, run: str, before: Standing | None) -> Standing:
+        """Ask the registry. The end of a run is not remembered: it may be resumed at any time."""
+        now, state = time.monotonic(), await asyncio.to_thread(self._registry.run_state, run)
+        if state is None:
+            raise Refused(grpc.StatusCode.NOT_FOUND, f"no run {run} at this coordinator")
+        parties = before.parties if before else parties_of(await asyncio.to_thread(self._registry.run, run))
+        self._known.pop(run, None)
+        if state not in ENDED:
+            self._known[run] = now, Standing(state, parties)
+            while len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return Standing(state, parties)
 
 
 def parties_of(row: dict[str, Any]) -> frozenset[str]:

@@ -95,8 +95,8 @@ def test_slots_calls_and_sizes_are_limited(bulk: Callable, hasty: Callable, hub:
 
 def test_too_many_summands_for_a_word_are_refused(raw: Callable, hub: ThreadedHub, monkeypatch) -> None:
     many = [f"bank-{n:02}" for n in range(MOST_SUMMANDS + 1)]
-    monkeypatch.setattr(bulk_calls, "parties_of", lambda row: frozenset({*PARTIES, *many}))
     monkeypatch.setattr(hub.hub._callers, "check_sender", lambda party, context: None)
+    hub.hub._callers._known.clear()
     monkeypatch.setattr("coordinator.hub_calls.parties_of", lambda row: frozenset({*PARTIES, *many}))
     code, details = raw("Put", "bank-1", [header(sender=many[0], contributors=many), chunk(b"x")])
     assert code == CODES.INVALID_ARGUMENT

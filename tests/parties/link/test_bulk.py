@@ -83,6 +83,7 @@ def test_every_frame_is_seen_and_counted(bulk: Callable) -> None:
 
 def test_a_failure_names_the_phase_and_the_run_that_ended(bulk: Callable, hub) -> None:
     hub.set_state("cancelled")
+    time.sleep(0.6)  # the hub knows how a run stands for half a second
     sender = bulk("bank")
     sender.phase = "train"
     text = "ended at coordinator in phase train: the hub refused a call of bank about a bulk: run r-.* has ended"
