@@ -91,14 +91,11 @@ class Bulk:
         self.missing = ()
         while True:
             try:
-                data = self._try_get(slot, max(0.0, end - time.monotonic()))
+                data = self._try_get(slot, max(0.0, end - time.monotonic()), sha256)
             except grpc.RpcError as error:
                 data = None
                 self._note(error)
                 self._closed.wait(min(next(pauses), max(0.0, end - time.monotonic())))
-            if data is not None and sha256 not in (None, hashlib.sha256(data).digest()):
-                raise ProtocolError(f"slot {slot}: {len(data)} bytes without the announced digest; the hub or the "
-                                    f"sender changed them")
             if data is not None or self._closed.is_set() or time.monotonic() >= end:
                 return data
 
@@ -140,7 +137,7 @@ class Bulk:
 
     # in
 
-    def _try_get(self, slot: str, wait_s: float) -> bytes | None:
+    def _try_get(self, slot: str, wait_s: float, sha256: bytes | None) -> bytes | None:
         request = self._gone(self._request(slot, wait_s))
         limit = wait_s + self._deadline_s + self._max_bytes / SLOWEST_BYTES_PER_S
         call = self._client.channel.unary_stream(GET)(request, timeout=limit)
@@ -151,7 +148,11 @@ class Bulk:
                 return None
             if chunk.WhichOneof("body") != "offer":
                 raise MalformedMessage(f"slot {slot}: expected an offer of the hub")
-            return self._data(slot, chunk.offer, call)
+            data, digest = self._data(slot, chunk.offer, call)
+        if sha256 is not None and sha256 != (digest or hashlib.sha256(data).digest()):
+            raise ProtocolError(f"slot {slot}: {len(data)} bytes without the announced digest; the hub or the sender "
+                                f"changed them")
+        return data
 
     @contextmanager
     def _under_way(self, call: grpc.Call) -> Iterator[None]:
@@ -167,7 +168,8 @@ class Bulk:
                 self._calls.discard(call)
             call.cancel()
 
-    def _data(self, slot: str, offer: BulkOffer, call: Iterator[bytes]) -> bytes:
+    def _data(self, slot: str, offer: BulkOffer, call: Iterator[bytes]) -> tuple[bytes, bytes]:
+        """The bytes that were offered, and the digest of what one party sent; none of a sum."""
         if offer.size > self._max_bytes:
             raise MalformedMessage(f"slot {slot}: expected at most {self._max_bytes} bytes, got {offer.size}; raise "
                                    f"maximum_message_bytes in the policy")
@@ -182,7 +184,7 @@ class Bulk:
                 digest.update(piece)
         if offer.sender and digest.digest() != offer.sha256:
             raise ProtocolError(f"slot {slot}: {offer.size} bytes of {offer.sender} without the digest of their header")
-        return whole.getvalue()
+        return whole.getvalue(), digest.digest() if offer.sender else b""
 
     def _next(self, call: Iterator[bytes]) -> BulkChunk:
         data = next(call, None)

@@ -65,7 +65,7 @@ def refer(phase: str, step: int, messages: Iterable[Message]) -> tuple[list[Send
     """What goes into the outbox for a role's messages, and the bulks that go beside it."""
     sends: list[Send] = []
     bulks: dict[str, StoredBulk] = {}
-    keys: dict[str, bytes] = {}
+    references: dict[str, bytes] = {}
     messages = list(messages)
     for message in messages:
         slot = f"{phase}:{message.slot}"
@@ -77,10 +77,10 @@ def refer(phase: str, step: int, messages: Iterable[Message]) -> tuple[list[Send
         else:
             if slot not in bulks:
                 receivers = tuple(m.peer for m in messages if m.slot == message.slot)
-                keys[slot] = os.urandom(_KEY_BYTES)
-                bulks[slot] = StoredBulk(slot, receivers, (), _sealed(keys[slot], slot, message.payload))
-            reference = FanReference(slot, keys[slot], hashlib.sha256(bulks[slot].payload).digest())
-            sends.append(Send(message.peer, f"{phase}.{FAN}{message.kind}", step, reference.pack(), slot))
+                key = os.urandom(_KEY_BYTES)
+                bulks[slot] = StoredBulk(slot, receivers, (), _sealed(key, slot, message.payload))
+                references[slot] = FanReference(slot, key, hashlib.sha256(bulks[slot].payload).digest()).pack()
+            sends.append(Send(message.peer, f"{phase}.{FAN}{message.kind}", step, references[slot], slot))
     return sends, list(bulks.values())
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from parties.runtime.bulk_reference import refer
 from parties.runtime.run_store import Handled, RunStore
@@ -55,8 +56,7 @@ class Egress:
         for message in messages:
             if message.opening is not None:
                 self._count(message.opening, ledger)
-        for message in messages:
-            self._record(phase, message)
+        self._audit.extend([entry for message in messages for entry in self._records(phase, message)])
         outgoing, bulks = refer(phase, step, messages)
         entry = {LEDGER: json.dumps(ledger).encode()} if any(m.opening for m in messages) else {}
         self._store.commit(facts | entry, outgoing, handled, bulks)
@@ -76,13 +76,13 @@ class Egress:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")
         learners[opening.learner] = learners.get(opening.learner, 0) + opening.count
 
-    def _record(self, phase: str, message: Message) -> None:
-        body = {
+    def _records(self, phase: str, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What the log keeps of a message that leaves."""
+        yield "egress", {
             "run": self._run, "phase": phase, "to": message.peer, "what": message.kind, "bytes": len(message.payload),
             "sha256": hashlib.sha256(message.payload).hexdigest(),
         }
-        self._audit.append("egress", body)
         if message.opening is not None:
             opening = message.opening
             learned = {"what": opening.kind, "learner": opening.learner, "count": opening.count}
-            self._audit.append("opening", {"run": self._run, "phase": phase} | learned)
+            yield "opening", {"run": self._run, "phase": phase} | learned

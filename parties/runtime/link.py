@@ -63,7 +63,9 @@ class Link:
         self.config = config
         self.phase = "link"  # what a failure names; the driver keeps it up to date
         self._store, self._on_refusal, self._on_frame = store, on_refusal, on_frame
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # there is something for those who receive, drain or close
+        self._to_send = threading.Condition(lock)  # there may be a frame to send
         self._stream = 0  # number of the current stream: an older sender stops
         self._closing = False
         self._call: Any = None
@@ -90,7 +92,7 @@ class Link:
         """Tell the peer the last acknowledgement if a session stands, then end both threads."""
         with self._changed:
             self._closing = True
-            self._changed.notify_all()
+            self._wake_all()
         if self._thread is None:
             return
         self._thread.join(CLOSE_S)
@@ -104,8 +106,8 @@ class Link:
 
     def send_persisted(self) -> None:
         """There is more in the outbox: wake the sender."""
-        with self._changed:
-            self._changed.notify_all()
+        with self._to_send:
+            self._to_send.notify_all()
 
     def receive(self, timeout_s: float) -> InboundMessage | None:
         """The peer's next message; None after `timeout_s`, and at once when `cancelled` is set or the link closed.
@@ -118,7 +120,7 @@ class Link:
         """The effect of every message up to `seq` is durable, and so are their digests in the store."""
         with self._changed:
             self._engine.inbox.acknowledge(seq)
-            self._changed.notify_all()
+            self._to_send.notify_all()
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until the peer has acknowledged the whole outbox; False after `timeout_s`. Raises as `receive`."""
@@ -156,7 +158,7 @@ class Link:
     def _take(self) -> InboundMessage | None:
         message = self._engine.inbox.take()
         if message is not None:
-            self._changed.notify_all()  # there is room again
+            self._to_send.notify_all()  # there is room again
         return message
 
     def _wait(self, timeout_s: float, attempt: Callable[[], Any]) -> Any:
@@ -237,14 +239,20 @@ class Link:
             with self._changed:
                 self._stream += 1
                 self._engine.reset()
-                self._changed.notify_all()
+                self._wake_all()
             channel.close()
 
     def _incoming(self, data: bytes) -> None:
         self._on_frame("in", data)
         with self._changed:
-            self._engine.receive(data, time.monotonic())
-            self._changed.notify_all()
+            engine, now = self._engine, time.monotonic()
+            before = engine.received
+            engine.receive(data, now)
+            is_part = engine.received > before  # of a message: nothing to do for anybody until it is whole
+            if not is_part or engine.progress_due(now):
+                self._to_send.notify_all()
+            if not is_part or engine.inbox.waiting or engine.failure:
+                self._changed.notify_all()
 
     def _outgoing(self, stream: int) -> Iterator[bytes]:
         """What gRPC's sending thread iterates: the attachment, then whatever the engine has to say."""
@@ -268,7 +276,7 @@ class Link:
                 frame = self._ask_engine(now)
                 if frame is not None or self._engine.failure:
                     return frame
-                self._changed.wait(self._engine.wait_s(now))
+                self._to_send.wait(self._engine.wait_s(now))
         return None
 
     def _ask_engine(self, now: float) -> bytes | None:
@@ -300,4 +308,8 @@ class Link:
     def _fail(self, error: SealscoreError) -> None:
         with self._changed:
             self._engine.fail(error)
-            self._changed.notify_all()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        self._changed.notify_all()
+        self._to_send.notify_all()

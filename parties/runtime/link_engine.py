@@ -185,8 +185,8 @@ class Engine:
 
     def _take_envelope(self, envelope: Envelope, size: int) -> None:
         self.traffic.in_by_kind[envelope.kind] += size
-        self._received += 1
-        if self._received > self._told_taken + WINDOW_CHUNKS:
+        self.received += 1
+        if self.received > self._told_taken + WINDOW_CHUNKS:
             raise ProtocolError(f"more than {WINDOW_CHUNKS} chunks beyond what was taken")
         self.inbox.add(envelope)
 
@@ -222,7 +222,7 @@ class Engine:
         self._chunk = 0
         self._cursor: int | None = None  # seq sent last; None until the peer says what it has handled
         self._sent = self._taken_by_peer = 0
-        self._received = self._told_taken = 0
+        self.received = self._told_taken = 0  # chunks of this session
         self._told_handled = -1
         self._spoke_at = float("-inf")
 
@@ -256,7 +256,7 @@ class Engine:
             self._drop_session(now - RETRY_S)
         if self._session is None:
             return self._ask_for_session(now)
-        if self._progress_due(now):
+        if self.progress_due(now):
             return self._next_progress(self._session, now)
         return self._next_chunk(self._session)
 
@@ -269,14 +269,15 @@ class Engine:
         self._initiator = Initiator(self._context)
         return self._relay(hub.HELLO_INITIATOR, self._initiator.hello)
 
-    def _progress_due(self, now: float) -> bool:
+    def progress_due(self, now: float) -> bool:
+        """Whether the peer is to be told what was handled and taken, or that this side is alive."""
         return (self._told_handled != self.inbox.handled or now - self._spoke_at >= HEARTBEAT_S
-                or (self.inbox.has_room and self._received - self._told_taken >= WINDOW_CHUNKS // 4))
+                or (self.inbox.has_room and self.received - self._told_taken >= WINDOW_CHUNKS // 4))
 
     def _next_progress(self, session: Session, now: float) -> bytes:
         self._told_handled = self.inbox.handled
         if self.inbox.has_room:
-            self._told_taken = self._received
+            self._told_taken = self.received
         progress = Progress(handled=self._told_handled, taken=self._told_taken)
         self._spoke_at = now
         return self._seal(session, Sealed(progress=progress))

@@ -30,6 +30,11 @@ class Inbox:
         """False while the peer should wait."""
         return self._waiting_bytes < INBOX_BYTES
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a whole message is there to be taken."""
+        return bool(self._waiting)
+
     def restart_message(self) -> None:
         """Forget a message received in part: its sender starts it again in the next session."""
         self._assembler.reset()

@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS handled (
 CREATE TABLE IF NOT EXISTS sent (peer TEXT PRIMARY KEY, seq INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS bulk (
   slot TEXT PRIMARY KEY, receivers TEXT NOT NULL, contributors TEXT NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS referring ON outbox (slot) WHERE slot NOT NULL;
+CREATE TEMP TABLE acknowledged (peer TEXT PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE TEMP VIEW due AS SELECT outbox.* FROM outbox LEFT JOIN acknowledged USING (peer)
+  WHERE outbox.seq > COALESCE(acknowledged.seq, 0);
 """
 
 
@@ -66,7 +70,8 @@ class RunStore:
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         # large pages: messages are megabytes, half the time; secure_delete overwrites what is erased
-        for pragma in ("page_size=32768", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        for pragma in ("page_size=32768", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON",
+                       "temp_store=MEMORY"):
             self._db.execute(f"PRAGMA {pragma}").close()
         self._db.executescript(_SCHEMA)
 
@@ -76,6 +81,10 @@ class RunStore:
             self._db.close()
 
     # facts
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a fact, without reading it."""
+        return self.row("SELECT 1 FROM fact WHERE name = ?", name) is not None
 
     def get(self, name: str) -> bytes | None:
         """A fact, or None."""
@@ -99,6 +108,7 @@ class RunStore:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._write(facts, outgoing, handled, bulks)
+                self._remove_acknowledged()
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
@@ -143,16 +153,18 @@ class RunStore:
 
     def waiting(self) -> bool:
         """Whether any peer has not acknowledged everything."""
-        return self.row("SELECT 1 FROM outbox LIMIT 1") is not None
+        return self.row("SELECT 1 FROM due LIMIT 1") is not None
 
     def slots(self) -> list[str]:
         """Bulks that somebody may still need, oldest first."""
         with self._lock:
-            return [slot for (slot,) in self._db.execute("SELECT slot FROM bulk ORDER BY rowid")]
+            return [slot for (slot,) in self._db.execute(
+                "SELECT slot FROM bulk WHERE slot IN (SELECT slot FROM due WHERE slot NOT NULL) ORDER BY rowid")]
 
     def bulk(self, slot: str) -> StoredBulk | None:
         """One of them; None when everybody has it meanwhile."""
-        row = self.row("SELECT receivers, contributors, payload FROM bulk WHERE slot = ?", slot)
+        row = self.row("SELECT receivers, contributors, payload FROM bulk WHERE slot = ? AND slot IN "
+                       "(SELECT slot FROM due WHERE slot NOT NULL)", slot)
         return None if row is None else StoredBulk(slot, tuple(row[0].split()), tuple(row[1].split()), row[2])
 
     def row(self, query: str, *values: object) -> tuple | None:
@@ -161,11 +173,21 @@ class RunStore:
             return self._db.execute(query, values).fetchone()
 
     def trim(self, peer: str, through: int) -> None:
-        """`peer` has handled everything up to `through`."""
+        """`peer` has handled everything up to `through`: those rows are not shown any more.
+
+        They go with the next transaction, and at once when nobody is owed anything, so that a step costs one
+        transaction and not one for each peer that acknowledges. After a crash a peer says again what it has.
+        """
         with self._lock:
-            gone = self._db.execute("DELETE FROM outbox WHERE peer = ? AND seq <= ?", (peer, through)).rowcount
-            if gone:
-                self._db.execute("DELETE FROM bulk WHERE slot NOT IN (SELECT slot FROM outbox WHERE slot NOT NULL)")
+            self._db.execute("INSERT OR REPLACE INTO acknowledged VALUES (?, ?)", (peer, through))
+            if not self.waiting():
+                self.commit({})
+
+    def _remove_acknowledged(self) -> None:
+        gone = self._db.execute("DELETE FROM outbox WHERE seq <= (SELECT acknowledged.seq FROM acknowledged "
+                                "WHERE acknowledged.peer = outbox.peer)").rowcount
+        if gone:
+            self._db.execute("DELETE FROM bulk WHERE slot NOT IN (SELECT slot FROM outbox WHERE slot NOT NULL)")
 
 
 class PeerStore:
@@ -176,7 +198,7 @@ class PeerStore:
 
     def next_outgoing(self, after: int) -> Outgoing | None:
         """The row with the lowest seq above `after`, or None."""
-        query = "SELECT seq, kind, round, payload FROM outbox WHERE peer = ? AND seq > ? ORDER BY seq LIMIT 1"
+        query = "SELECT seq, kind, round, payload FROM due WHERE peer = ? AND seq > ? ORDER BY seq LIMIT 1"
         row = self._store.row(query, self._peer, after)
         return None if row is None else Outgoing(*row)
 

@@ -8,7 +8,7 @@ import pytest
 
 from parties.runtime.bulk_reference import FanReference, sum_slot
 from parties.runtime.egress import Egress
-from parties.runtime.run_store import Handled, RunStore, Send
+from parties.runtime.run_store import Handled, RunStore, Send, StoredBulk
 from parties.runtime.vault import Vault
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError, UsageError
@@ -81,6 +81,22 @@ def test_a_payload_for_several_peers_is_kept_once_until_all_have_it(store, audit
     assert store.slots() == ["train:r.1"]
     store.towards("b").trim(1)
     assert store.slots() == [] and store.bulk("train:r.1") is None
+
+
+def test_what_was_acknowledged_is_gone_with_the_next_step_or_when_nothing_is_owed(store, tmp_path):
+    store.commit({"s": b"1"}, [Send(p, "x.y", 0, b"q" * 99, "slot") for p in ("a", "b")], (),
+                 [StoredBulk("slot", ("a", "b"), (), b"bulk")])
+    kept = sqlite3.connect(tmp_path / "run" / "run.db")
+    count = "SELECT (SELECT COUNT(*) FROM outbox), (SELECT COUNT(*) FROM bulk)"
+    store.towards("a").trim(1)
+    assert store.towards("a").next_outgoing(0) is None and store.slots() == ["slot"]
+    assert kept.execute(count).fetchone() == (2, 1)
+    store.commit({"s": b"2"})
+    assert kept.execute(count).fetchone() == (1, 1)
+    store.towards("b").trim(1)
+    assert kept.execute(count).fetchone() == (0, 0) and not store.waiting()
+    assert store.towards("a").last_sequence() == 1 and store.has("s") and not store.has("t")
+    kept.close()
 
 
 def test_a_summand_goes_to_the_hub_under_its_slot(store, audit):

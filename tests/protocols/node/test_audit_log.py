@@ -69,6 +69,22 @@ def test_an_append_is_on_disk_when_it_returns(home, monkeypatch):
         assert synced[-1] == (home / "log.jsonl").stat().st_size
 
 
+def test_several_records_are_one_write_and_all_or_none(home, monkeypatch):
+    with bank(home) as log:
+        before, syncs = log.size, []
+        sync = os.fsync
+        monkeypatch.setattr(os, "fsync", lambda handle: (syncs.append(handle), sync(handle)))
+        entries = [("egress", {"run": RUN, "bytes": number}) for number in range(3)]
+        assert log.extend(entries) == before and len(syncs) == 1 and log.extend([]) == before + 3
+        with pytest.raises(MalformedMessage):
+            log.extend([*entries, ("unheard-of", {})])
+        assert log.size == before + 3
+        root = log.checkpoint().checkpoint.root
+    with bank(home) as again:
+        assert [r.body["bytes"] for r in list(again.records())[before:]] == [0, 1, 2]
+        assert again.checkpoint().checkpoint.root == root
+
+
 def test_killed_between_appends_nothing_acknowledged_is_lost(home):
     code = ("import os,sys\nfrom pathlib import Path\nfrom protocols.crypto.identity import IdentityKey\n"
             "from protocols.node.audit_log import AuditLog\n"
