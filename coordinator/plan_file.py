@@ -37,7 +37,7 @@ def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> l
         if party not in config.parties:
             found.append(f"party {party} is not in {config.source.name}; there are {', '.join(sorted(config.parties))}")
         elif party in catalogues:
-            found += _table_problems(party, part.table, part.columns, catalogues[party], party == plan.label_party)
+            found += _table_problems(party, part.table, part.columns, catalogues[party], party in plan.label_parties)
     if plan.model.encoding == "woe":
         found.append("model.encoding = 'woe' would show each party the default rate of its bins and is refused in "
                      "this version; choose dummy or numeric")
@@ -56,7 +56,7 @@ def _table_problems(party: str, name: str, columns: tuple[str, ...], tables: dic
     if closed:
         found.append(f"{party}.{name}: columns of level C3 never leave a table: {', '.join(closed)}")
     if labels and not tables[name].get("label"):
-        found.append(f"{party}.{name} has no label column, and {party} is the label party")
+        found.append(f"{party}.{name} has no label column, and {party} is a label party")
     return found
 
 

@@ -75,14 +75,14 @@ class Spec(BaseModel):
 
 def pooled(spec: Spec, folder: Path) -> dict[str, Any]:
     """Join, encode, fit and measure; the dictionary documented above."""
-    order = [spec.plan.label_party, *spec.plan.feature_parties]
+    bank, order = spec.plan.label_parties[0], [*spec.plan.label_parties, *spec.plan.feature_parties]
     tables = {party: load_table(spec.tables[party], folder) for party in order}
-    label = tables[spec.plan.label_party].label
+    label = tables[bank].label
     if label is None:
-        raise DataError(f"{spec.tables[spec.plan.label_party].path.name}: the label party's table needs a label column")
+        raise DataError(f"{spec.tables[bank].path.name}: the label party's table needs a label column")
     rows, slices = _aligned(tables, spec.plan)
     columns = np.hstack([_whitened(tables[party].take(rows[party]), spec.halves[party]) for party in order])
-    return _measure(columns, label[rows[spec.plan.label_party]].astype(float), slices, spec.plan.model.l2)
+    return _measure(columns, label[rows[bank]].astype(float), slices, spec.plan.model.l2)
 
 
 def _aligned(tables: dict[str, Table], plan: Plan) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -90,7 +90,7 @@ def _aligned(tables: dict[str, Table], plan: Plan) -> tuple[dict[str, np.ndarray
     steps = plan.alignment.normalise
     places = {party: {name: row for row, name in enumerate(normalise_set(table.ids, steps))}
               for party, table in tables.items()}
-    shared = [name for name in places[plan.label_party] if all(name in place for place in places.values())]
+    shared = [name for name in places[plan.label_parties[0]] if all(name in place for place in places.values())]
     if not shared:
         raise DataError("the two tables have no identifier in common; expected the tables that the run aligned")
     rows = {party: np.array([place[name] for name in shared], dtype=np.int64) for party, place in places.items()}
