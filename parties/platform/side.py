@@ -47,7 +47,7 @@ class PlatformSide:
         """Own part of the score of each hold-out row, rounded."""
         parts = {"calibration": CALIBRATION, "test": TEST}
         scores = {name: prepared.columns[part] @ own.own for name, part in parts.items()}
-        return FeatureHoldout(party, plan.label_party, plan.feature_parties, scores)
+        return FeatureHoldout(party, plan.label_parties[0], plan.feature_parties, scores)
 
     def verdict(self, role: Role) -> bool:
         """What the bank said."""
@@ -63,7 +63,7 @@ class PlatformSide:
 
     def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> FeatureBatch:
         """Own part of each row's score, rounded."""
-        return FeatureBatch(party, plan.label_party, plan.feature_parties, partial_scores(table, rows, half))
+        return FeatureBatch(party, plan.label_parties[0], plan.feature_parties, partial_scores(table, rows, half))
 
     def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> None:
         """The platform gets no scores."""

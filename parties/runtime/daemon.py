@@ -193,7 +193,7 @@ class Daemon:
         half = self._vault.get(plan.model_id)
         if half["status"] != "published":
             raise SealscoreError(f"model {plan.model_id} was not published")
-        if not may_score(half["parties"], seats(plan)):
+        if not may_score(half.get("parties", {}), seats(plan)):
             raise SealscoreError(f"model {plan.model_id} was trained by other parties than the plan names")
         table = self._party.table(plan.parties[self._party.name].table)
         missing = sorted({column["column"] for column in half["encoder"]["columns"]} - set(table.columns))

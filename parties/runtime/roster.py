@@ -40,6 +40,6 @@ def alignment(agreement: SignedAgreement, party: str, peer: str) -> AlignmentPar
 def joint(plan: Plan, party: str, pairs: list[np.ndarray]) -> Role:
     """The role that finds those known to all among `pairs`, the rows that each pair has in common."""
     minimum = plan.alignment.minimum_intersection
-    if party == plan.label_party:
+    if party == plan.label_parties[0]:
         return LabelJoint(plan.feature_parties, pairs, minimum)
-    return FeatureJoint(plan.label_party, pairs[0], minimum)
+    return FeatureJoint(plan.label_parties[0], pairs[0], minimum)

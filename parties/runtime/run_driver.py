@@ -297,7 +297,7 @@ class RunDriver:
         rows = pairs[0]
         if len(self._plan.feature_parties) > 1:
             role = roster.joint(self._plan, self._name, pairs)
-            rows = self._drive("align", role, self._plan.label_party, "joint").rows
+            rows = self._drive("align", role, self._plan.label_parties[0], "joint").rows
         commitment = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
         self._note("rows", {"count": len(rows), "commitment": row_commitment(commitment, (table.ids[r] for r in rows))})
         self._store.commit({"align.rows": pack({"rows": rows}), "align.salt": commitment,
@@ -332,7 +332,7 @@ class RunDriver:
     def _train(self, prepared: Prepared) -> Coefficients:
         model = self._plan.model
         check = functools.partial(self._check_release, prepared)
-        config = TrainingConfig(self._name, self._plan.label_party, tuple(self._plan.feature_parties),
+        config = TrainingConfig(self._name, self._plan.label_parties[0], tuple(self._plan.feature_parties),
                                 model.steps, model.l2, check, self._node.party.policy.tile_cache_bytes)
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, self._plan, self._keys, config, public)
