@@ -3,7 +3,8 @@
 Each party rotates and scales its own columns so that they are uncorrelated with variance 1 on its training rows. The
 joint problem becomes better conditioned (its Gram matrix has the canonical correlations as only off-diagonal part),
 and nothing leaves the party. Directions whose eigenvalue is below `MINIMUM_EIGENVALUE` times the largest are dropped:
-they would blow up rounding and say little.
+they would blow up rounding and say little. Several parties with the same columns whiten them alike, from noisy common
+moments (`from_moments`).
 """
 from __future__ import annotations
 
@@ -31,13 +32,26 @@ class Whitening:
         """Fit on training rows, shape (n, d); DataError when no direction varies or the result is out of bounds."""
         mean = columns.mean(axis=0)
         centred = columns - mean
-        values, vectors = np.linalg.eigh(centred.T @ centred / len(columns))
-        keep = values > max(values.max(initial=0.0) * MINIMUM_EIGENVALUE, 1e-12)
-        if not keep.any():
-            raise DataError("expected a column that varies on the training rows, got none; check the columns")
-        fitted = cls(mean, _fix_signs(vectors[:, keep]) / np.sqrt(values[keep]))
+        fitted = cls(mean, _roots(centred.T @ centred / len(columns), 0.0))
         check_whitened(fitted.transform(columns))
         return fitted
+
+    @classmethod
+    def from_moments(cls, mean: np.ndarray, covariance: np.ndarray, noise: np.ndarray | float) -> Whitening:
+        """From a noisy covariance (d, d) and the deviation of the noise in each entry, (d, d) or one for all.
+
+        What is known exactly, the entries without noise and the variances, is whitened first, so that the noise has
+        about the same size in all directions. Of the rest every direction is divided by sqrt(eigenvalue + ridge), the
+        ridge being the spectral norm of such noise, 2·deviation·sqrt(d) (Wigner's semicircle; Füredi, Komlós, "The
+        eigenvalues of random symmetric matrices", 1981). Whatever the noise has taken away, no direction then gets
+        a variance much above 1, and none is lost. Raises DataError when no direction varies.
+        """
+        spread = np.broadcast_to(np.asarray(noise, dtype=float), covariance.shape)
+        known = np.where((spread == 0) | np.eye(len(mean), dtype=bool), covariance, 0.0)
+        basis = _roots(known, 0.0)
+        variances = (basis**2).T @ spread**2 @ basis**2
+        ridge = 2 * (variances.mean() * basis.shape[1]) ** 0.5
+        return cls(mean, basis @ _roots(basis.T @ covariance @ basis, ridge))
 
     def transform(self, columns: np.ndarray) -> np.ndarray:
         """(n, d) -> (n, r); values beyond the bound (rows unlike any seen in training) are clipped to it."""
@@ -71,6 +85,16 @@ def check_whitened(whitened: np.ndarray) -> None:
     norms = (whitened**2).mean(axis=0)
     if np.abs(norms - 1).max(initial=0.0) > NORM_TOLERANCE:
         raise DataError("expected whitened columns of variance 1 within 1 %; the columns are numerically degenerate")
+
+
+def _roots(covariance: np.ndarray, ridge: float) -> np.ndarray:
+    """(d, r): eigenvectors divided by sqrt(eigenvalue + ridge), a negative eigenvalue counting as 0."""
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.maximum(values, 0.0) + ridge
+    keep = values > max(values.max(initial=0.0) * MINIMUM_EIGENVALUE, 1e-12)
+    if not keep.any():
+        raise DataError("expected a column that varies on the training rows, got none; check the columns")
+    return _fix_signs(vectors[:, keep]) / np.sqrt(values[keep])
 
 
 def _fix_signs(vectors: np.ndarray) -> np.ndarray:
