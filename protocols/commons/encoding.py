@@ -30,7 +30,7 @@ from protocols.commons.cells import BOUNDARIES, DECADE_CELLS, NUMBER_CELLS, ROUN
 from protocols.commons.privacy import histogram_sensitivity, moments_sensitivity, noise_variance
 from protocols.errors import ConfigError, DataError
 
-BIN_DEVIATIONS = 3.0  # a bin's count is at least so many deviations of its own noise
+BIN_DEVIATIONS = 3.0  # of a bin's noise: so far its noisy count is above the rows that it needs
 CELL_DEVIATIONS = 5.0  # the same for a category's cell, one of thousands: 3e-7 of the empty ones get beyond
 WORD_DEVIATIONS = 2.0  # what is below joins the base level without being named in it
 BLOCK_DEVIATIONS = 4.0  # of a block of cells that is taken for populated
@@ -73,8 +73,8 @@ class _Noisy:
     support: int
 
     def too_few(self, count: float, cells: float, deviations: float = BIN_DEVIATIONS) -> bool:
-        """Whether a sum over so many noisy cells is too small for a bin."""
-        return count < max(self.support, deviations * self.noise * cells**0.5)
+        """Whether a sum over so many noisy cells may come from fewer rows than a bin needs."""
+        return count < self.support + deviations * self.noise * cells**0.5
 
 
 def common_encoder(
