@@ -12,17 +12,20 @@ WIDTH, LEFT, RIGHT = 960, 150, 40
 ROW, TOP = 46, 14
 LINE, GAP = 26, 14  # of the contributions: per measurement, and between parties
 
+MINUS = "\u2212"
+
 Mark = tuple[str, str, float]  # style, name, value
 
 
 def ladder(banks: Sequence[tuple[str, Sequence[Mark]]]) -> Markup:
     """One rail per bank with a marker per model, on a common scale of AUC."""
     values = [value for _, marks in banks for _, _, value in marks]
-    low, high = math.floor((min(values) - 0.005) * 50) / 50, math.ceil((max(values) + 0.005) * 50) / 50
-    steps = [low + step for step in ticks(high - low)]
-    scale = _Scale(low, steps[-1])
+    step = ticks(max(values) - min(values) + 0.01)[1]
+    first, last = math.floor((min(values) - 0.005) / step), math.ceil((max(values) + 0.005) / step)
+    steps = [number * step for number in range(first, last + 1)]
+    scale = _Scale(steps[0], steps[-1])
     height = TOP + ROW * len(banks)
-    parts = [scale.grid(height, [(step, f"{step:.2f}") for step in steps])]
+    parts = [scale.grid(height, [(at, f"{at:.{_digits(step)}f}") for at in steps])]
     for number, (name, marks) in enumerate(banks):
         y = TOP + ROW * (number + 0.5)
         ends = [scale.x(value) for _, _, value in marks]
@@ -34,6 +37,10 @@ def ladder(banks: Sequence[tuple[str, Sequence[Mark]]]) -> Markup:
     told = "; ".join(f"{name}: " + ", ".join(f"{model} {value:.3f}" for _, model, value in marks)
                      for name, marks in banks)
     return _svg("ladder", "AUC of each bank under each model", told, height + 34, parts)
+
+
+def _digits(step: float) -> int:
+    return max(2, math.ceil(-math.log10(step) - 1e-9))
 
 
 def _oracle_first(marks: Sequence[Mark]) -> list[Mark]:
@@ -53,8 +60,8 @@ def contributions(rows: Sequence[dict]) -> Markup:
     first, last = math.floor(low / step - 1e-9), math.ceil(high / step + 1e-9)
     scale = _Scale(first * step, last * step, left=250)
     places, height = _places(rows)
-    digits = max(2, math.ceil(-math.log10(step)))
-    marks = [(i * step, f"{i * step:+.{digits}f}" if i else "0") for i in range(first, last + 1)]
+    marks = [(i * step, f"{i * step:+.{_digits(step)}f}".replace("-", MINUS) if i else "0")
+             for i in range(first, last + 1)]
     parts = [scale.grid(height, marks),
              Markup('<line class="zero" x1="{x}" x2="{x}" y1="0" y2="{h}"/>').format(x=f"{scale.x(0):.1f}", h=height)]
     seen: set[str] = set()
