@@ -17,6 +17,7 @@ from protocols.errors import DataError
 
 MINIMUM_EIGENVALUE = 1e-4  # relative to the largest of the column covariance
 MAXIMUM_ABSOLUTE = 2.0**8  # of a whitened value; the truncation budget rests on it
+RIDGE = 1.5  # of the noise's deviation times sqrt(d); its spectral norm is at most 2 of them
 NORM_TOLERANCE = 0.01  # ||x_j||^2 = n within 1 %
 
 
@@ -42,15 +43,16 @@ class Whitening:
 
         What is known exactly, the entries without noise and the variances, is whitened first, so that the noise has
         about the same size in all directions. Of the rest every direction is divided by sqrt(eigenvalue + ridge), the
-        ridge being the spectral norm of such noise, 2·deviation·sqrt(d) (Wigner's semicircle; Füredi, Komlós, "The
-        eigenvalues of random symmetric matrices", 1981). Whatever the noise has taken away, no direction then gets
-        a variance much above 1, and none is lost. Raises DataError when no direction varies.
+        ridge being about the spectral norm of the noise. That is 2·deviation·sqrt(d) for independent entries (Füredi,
+        Komlós, "The eigenvalues of random symmetric matrices", 1981) and less here, where the noise of pairs of bins
+        adds up to zero over each column. Whatever the noise has taken away, no direction then gets a variance much
+        above 1, and none is lost: `protocols/commons/README.md` has the measurements. DataError when none varies.
         """
         spread = np.broadcast_to(np.asarray(noise, dtype=float), covariance.shape)
         known = np.where((spread == 0) | np.eye(len(mean), dtype=bool), covariance, 0.0)
         basis = _roots(known, 0.0)
         variances = (basis**2).T @ spread**2 @ basis**2
-        ridge = 2 * (variances.mean() * basis.shape[1]) ** 0.5
+        ridge = RIDGE * (variances.mean() * basis.shape[1]) ** 0.5
         return cls(mean, basis @ _roots(basis.T @ covariance @ basis, ridge))
 
     def transform(self, columns: np.ndarray) -> np.ndarray:
