@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [training] [large] [many] [alignment] [primitives] [cost]`: one JSON on stdout, all by default.
+"""`python -m tests.benchmarks [training] [large] [many] [alignment] [primitives] [cost]`: one JSON, all by default.
 
 training    30,000 x (12 + 40) strict training through real daemons, with its ratios to a fixed kernel of SEAL and, when
             PEERS_WORK is set, to SecretFlow SS-LR Cheetah
