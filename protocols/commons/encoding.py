@@ -33,8 +33,9 @@ from protocols.errors import ConfigError, DataError
 BIN_DEVIATIONS = 3.0  # of a bin's noise: so far its noisy count is above the rows that it needs
 CELL_DEVIATIONS = 5.0  # the same for a category's cell, one of thousands: 3e-7 of the empty ones get beyond
 WORD_DEVIATIONS = 2.0  # what is below joins the base level without being named in it
-BLOCK_DEVIATIONS = 4.0  # of a block of cells that is taken for populated
-BLOCKS = (1, 15, DECADE_CELLS)  # cells per block
+BLOCKS = {1: 5.0, 15: 4.5, DECADE_CELLS: 4.0}
+"""Cells per block, and the deviations of its noise beyond which a block is taken for populated: an empty column has one
+such block of any size with probability 0.003."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,8 @@ def _number_levels(data: ColumnData, noisy: _Noisy, bins: int) -> tuple[tuple[fl
     """Inner edges, and levels for the intervals between them, for missing and for special codes."""
     populated = _populated(noisy.cells[:NUMBER_CELLS], noisy.noise)
     cells = np.where(populated, noisy.cells[:NUMBER_CELLS], 0.0)
-    cuts = _merge_small([_round_cut(cut, cells, noisy.noise) for cut in quantile_cuts(_running(cells), bins)],
-                        cells, populated, noisy)
+    cuts = [_round_cut(cut, cells, populated, noisy.noise) for cut in quantile_cuts(_running(cells), bins)]
+    cuts = _merge_small(cuts, cells, populated, noisy)
     edges = tuple(float(BOUNDARIES[cut]) for cut in cuts)
     bounds = [None, *edges, None]
     levels = [_Level(Group(interval_label(*bounds[i : i + 2]), "interval", count, [("interval", i)]), width)
@@ -186,10 +187,10 @@ def _number_levels(data: ColumnData, noisy: _Noisy, bins: int) -> tuple[tuple[fl
 def _populated(cells: np.ndarray, noise: float) -> np.ndarray:
     """bool (NUMBER_CELLS,): cells in a block, of one of the sizes, whose sum stands out of its noise."""
     populated = np.zeros(len(cells), bool)
-    for size in BLOCKS:
+    for size, deviations in BLOCKS.items():
         starts = np.arange(0, len(cells), size)
         sums = np.add.reduceat(cells, starts)
-        populated |= np.repeat(sums > BLOCK_DEVIATIONS * noise * size**0.5, size)[: len(cells)]
+        populated |= np.repeat(sums > deviations * noise * size**0.5, size)[: len(cells)]
     return populated
 
 
@@ -200,10 +201,10 @@ def _running(cells: np.ndarray) -> np.ndarray:
     return np.maximum(rising, 0.0)
 
 
-def _round_cut(cut: int, cells: np.ndarray, noise: float) -> int:
+def _round_cut(cut: int, cells: np.ndarray, populated: np.ndarray, noise: float) -> int:
     """The boundary after cell `cut`, or the last round one above it as long as nothing but noise lies between."""
     passed = np.abs(np.cumsum(cells[cut + 1 : -1]))
-    above = passed <= BIN_DEVIATIONS * noise * np.arange(1, len(passed) + 1) ** 0.5
+    above = passed <= BIN_DEVIATIONS * noise * np.cumsum(populated[cut + 1 : -1]) ** 0.5
     end = cut + (len(above) if above.all() else int(np.argmin(above)))
     rounded = cut + np.flatnonzero(ROUND[cut : end + 1])
     return int(rounded[-1]) if len(rounded) else end
