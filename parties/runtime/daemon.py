@@ -17,8 +17,9 @@ from typing import Any
 from parties.runtime import local_api
 from parties.runtime.config import LoadedParty
 from parties.runtime.hub_client import HubClient, HubUnreachable
+from parties.runtime.phases import Node
 from parties.runtime.releases import Releases
-from parties.runtime.run_driver import Node, RunDriver
+from parties.runtime.run_driver import RunDriver
 from parties.runtime.side import Side
 from parties.runtime.supernode import PartyFlower
 from parties.runtime.tables import catalogue, load_table

@@ -37,9 +37,19 @@ def alignment(agreement: SignedAgreement, party: str, peer: str) -> AlignmentPar
     )
 
 
-def joint(plan: Plan, party: str, pairs: list[np.ndarray]) -> Role:
-    """The role that finds those known to all among `pairs`, the rows that each pair has in common."""
+def own_banks(plan: Plan, party: str) -> tuple[str, ...]:
+    """Whose rows a party trains on: a bank its own, a platform those of every bank."""
+    return (party,) if party in plan.label_parties else plan.label_parties
+
+
+def summands(plan: Plan, party: str) -> tuple[str, ...]:
+    """Of whose messages a party may get the sum: a bank of the platforms', a platform of the banks'."""
+    return plan.feature_parties if party in plan.label_parties else plan.label_parties
+
+
+def joint(plan: Plan, party: str, bank: str, pairs: list[np.ndarray]) -> Role:
+    """The role that finds, among `pairs`, the rows that each pair has in common, a bank's people known to all."""
     minimum = plan.alignment.minimum_intersection
-    if party == plan.label_parties[0]:
+    if party == bank:
         return LabelJoint(plan.feature_parties, pairs, minimum)
-    return FeatureJoint(plan.label_parties[0], pairs[0], minimum)
+    return FeatureJoint(bank, pairs[0], minimum)

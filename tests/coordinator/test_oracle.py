@@ -35,7 +35,7 @@ def case(tmp_path_factory):
     configs = {"bank": files.bank_table, "platform": files.platform_table}
     tables = {party: load_table(TableConfig.model_validate(config)) for party, config in configs.items()}
     rows = _shuffled_intersection(tables)
-    prepared = {party: prepare(tables[party], rows[party], party, plan) for party in tables}
+    prepared = {party: prepare(tables[party], {"bank": rows[party]}, party, plan) for party in tables}
     halves = {party: {"encoder": p.encoder.to_json(), "whitening": p.whitening.to_json(), "coefficients": [0.5]}
               for party, p in prepared.items()}
     spec = {"plan": json.loads(plan.canonical()), "halves": halves,
@@ -55,8 +55,8 @@ def _plain(name: str) -> str:
 
 
 def _pooled_auc(tables: dict[str, Table], prepared: dict[str, Prepared]) -> tuple[float, int]:
-    train, test = (np.hstack([prepared[party].columns[part] for party in ("bank", "platform")]) for part in (0, 2))
-    labels = [tables["bank"].label[prepared["bank"].rows[part]] for part in (0, 2)]
+    train, test = (np.hstack([prepared[party].of["bank"].columns[part] for party in ("bank", "platform")]) for part in (0, 2))
+    labels = [tables["bank"].label[prepared["bank"].of["bank"].rows[part]] for part in (0, 2)]
     model = LogisticRegression(C=1 / (L2 * len(train)), tol=1e-10, max_iter=2000).fit(train, labels[0])
     return roc_auc_score(labels[1], model.decision_function(test)), len(test)
 
@@ -143,8 +143,8 @@ def many(tmp_path_factory):
 
 
 def _half(table: Table, plan: Plan, party: str) -> dict:
-    prepared = prepare(table, np.arange(len(table.ids)), party, plan)
-    weights = np.random.default_rng(len(party)).normal(0, 0.2, prepared.columns[0].shape[1])
+    prepared = prepare(table, {"bank": np.arange(len(table.ids))}, party, plan)
+    weights = np.random.default_rng(len(party)).normal(0, 0.2, prepared.of["bank"].columns[0].shape[1])
     return {"encoder": prepared.encoder.to_json(), "whitening": prepared.whitening.to_json(),
             "coefficients": weights.tolist(), "intercept": 0.3}
 
