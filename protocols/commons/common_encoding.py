@@ -20,11 +20,12 @@ import numpy as np
 from protocols.binning.columns import ColumnData
 from protocols.binning.encoder import Encoder
 from protocols.commons.cells import DIGEST_BYTES, declaration, histogram, histogram_length
-from protocols.commons.discrete_gaussian import SEED_BYTES, Randomness, discrete_gaussian
+from protocols.commons.discrete_gaussian import NOISE_SEED_BYTES, Randomness, discrete_gaussian
 from protocols.commons.encoding import CommonSettings, common_encoder
 from protocols.commons.moments import Moments, estimate, length, tables
 from protocols.commons.privacy import Variance, histogram_sensitivity, moments_sensitivity, noise_variance
 from protocols.crypto.ring import RING, Array
+from protocols.crypto.summed_product import SEED_BYTES
 from protocols.crypto.zero_sharing import Circle
 from protocols.errors import ConfigError, DataError, MalformedMessage
 from protocols.role import Message, Opening, Role
@@ -86,7 +87,7 @@ class CommonEncoding(Role):
 
     def start(self) -> list[Message]:
         """Seeds for the banks after this one; the first bank's own counts are ready then."""
-        self._noise_seed = os.urandom(SEED_BYTES)
+        self._noise_seed = os.urandom(NOISE_SEED_BYTES)
         drawn = self._circle.draw()
         if self._circle.first == self._party:
             self._sum = self._covered(HISTOGRAM)
@@ -118,9 +119,11 @@ class CommonEncoding(Role):
 
     def _take_seeds(self, message: Message) -> list[Message]:
         own = self._declarations()
-        size = len(message.payload) - DIGEST_BYTES * len(own)
-        if size < 0:
-            raise MalformedMessage(f"common encoding: got {len(message.payload)} bytes of seeds from {message.peer}")
+        size = SEED_BYTES * (2 if message.peer == self._circle.first else 1)
+        expected = size + DIGEST_BYTES * len(own)
+        if len(message.payload) != expected:
+            raise MalformedMessage(f"common encoding: expected {expected} bytes of seeds from {message.peer}, got "
+                                   f"{len(message.payload)}")
         theirs = message.payload[size:]
         for index, name in enumerate(["", *self._columns]):
             if theirs[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES] != own[index]:

@@ -15,7 +15,7 @@ import numpy as np
 from protocols.commons.privacy import Variance
 from protocols.crypto.ring import WORD
 
-SEED_BYTES = 32
+NOISE_SEED_BYTES = 32
 _LARGEST = 2**31  # of |y|·q·t below, whose square must fit an int64
 _SPARE = 2.2  # proposals per number wanted; about half of them are accepted
 
@@ -24,8 +24,8 @@ class Randomness:
     """Words that follow from `seed` and `label`, uniform to whoever does not know the seed. Prints as REDACTED."""
 
     def __init__(self, seed: bytes, label: str):
-        if len(seed) != SEED_BYTES:
-            raise ValueError(f"expected a seed of {SEED_BYTES} bytes, got {len(seed)}")
+        if len(seed) != NOISE_SEED_BYTES:
+            raise ValueError(f"expected a seed of {NOISE_SEED_BYTES} bytes, got {len(seed)}")
         self._key = b"sealscore-noise-1" + seed + label.encode()
         self._counter = 0
 

@@ -33,7 +33,7 @@ class Whitening:
         """Fit on training rows, shape (n, d); DataError when no direction varies or the result is out of bounds."""
         mean = columns.mean(axis=0)
         centred = columns - mean
-        fitted = cls(mean, _roots(centred.T @ centred / len(columns), 0.0))
+        fitted = cls(mean, _roots(centred.T @ centred / len(columns)))
         check_whitened(fitted.transform(columns))
         return fitted
 
@@ -47,13 +47,16 @@ class Whitening:
         Komlós, "The eigenvalues of random symmetric matrices", 1981) and less here, where the noise of pairs of bins
         adds up to zero over each column. Whatever the noise has taken away, no direction then gets a variance much
         above 1, and none is lost: `protocols/commons/README.md` has the measurements. DataError when none varies.
+
+        Both roots are the symmetric ones, so r = d. Unlike eigenvectors they hardly move when the arithmetic of one
+        party's machine differs in the last bits.
         """
         spread = np.broadcast_to(np.asarray(noise, dtype=float), covariance.shape)
         known = np.where((spread == 0) | np.eye(len(mean), dtype=bool), covariance, 0.0)
-        basis = _roots(known, 0.0)
-        variances = (basis**2).T @ spread**2 @ basis**2
-        ridge = RIDGE * (variances.mean() * basis.shape[1]) ** 0.5
-        return cls(mean, basis @ _roots(basis.T @ covariance @ basis, ridge))
+        basis = _symmetric_root(known, 0.0)
+        variances = basis**2 @ spread**2 @ basis**2
+        ridge = RIDGE * (variances.mean() * len(mean)) ** 0.5
+        return cls(mean, basis @ _symmetric_root(basis @ covariance @ basis, ridge))
 
     def transform(self, columns: np.ndarray) -> np.ndarray:
         """(n, d) -> (n, r); values beyond the bound (rows unlike any seen in training) are clipped to it."""
@@ -89,14 +92,24 @@ def check_whitened(whitened: np.ndarray) -> None:
         raise DataError("expected whitened columns of variance 1 within 1 %; the columns are numerically degenerate")
 
 
-def _roots(covariance: np.ndarray, ridge: float) -> np.ndarray:
-    """(d, r): eigenvectors divided by sqrt(eigenvalue + ridge), a negative eigenvalue counting as 0."""
+def _roots(covariance: np.ndarray) -> np.ndarray:
+    """(d, r): eigenvectors divided by the root of their eigenvalue, without the directions that say little."""
     values, vectors = np.linalg.eigh(covariance)
-    values = np.maximum(values, 0.0) + ridge
-    keep = values > max(values.max(initial=0.0) * MINIMUM_EIGENVALUE, 1e-12)
-    if not keep.any():
-        raise DataError("expected a column that varies on the training rows, got none; check the columns")
+    keep = values > _floor(values)
     return _fix_signs(vectors[:, keep]) / np.sqrt(values[keep])
+
+
+def _symmetric_root(covariance: np.ndarray, ridge: float) -> np.ndarray:
+    """(d, d): the inverse root of covariance + ridge, no eigenvalue counting as less than the floor."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors / np.sqrt(np.maximum(values, _floor(values)) + ridge)) @ vectors.T
+
+
+def _floor(values: np.ndarray) -> float:
+    largest = values.max(initial=0.0)
+    if largest <= 1e-12:
+        raise DataError("expected a column that varies on the training rows, got none; check the columns")
+    return largest * MINIMUM_EIGENVALUE
 
 
 def _fix_signs(vectors: np.ndarray) -> np.ndarray:

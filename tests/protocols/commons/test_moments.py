@@ -99,6 +99,17 @@ def test_with_noise_no_direction_is_lost_and_none_gets_much_too_large(deviation:
         assert np.allclose(MATRIX @ coefficients + constant, whitening.transform(MATRIX).sum(axis=1))
 
 
+def test_the_last_bits_of_one_banks_arithmetic_do_not_turn_the_basis() -> None:
+    found = estimate(ENCODER, noisy(20.0, 1), 20.0)
+    first = Whitening.from_moments(found.mean, found.covariance, found.noise)
+    other = Whitening.from_moments(found.mean, found.covariance * (1 + 2e-16) + 1e-17, found.noise)
+    assert np.allclose(first.rotation, other.rotation, atol=1e-9)
+    equal = np.diag([0.2, 0.2, 0.2]) - 0.04  # three equal eigenvalues but one: eigenvectors would be arbitrary
+    nearly = equal + 1e-15 * np.array([[0, 1, 0], [1, 0, -1], [0, -1, 0]])
+    roots = [Whitening.from_moments(np.zeros(3), matrix, 0.0).rotation for matrix in (equal, nearly)]
+    assert np.allclose(*roots, atol=1e-12)
+
+
 def test_one_deviation_for_all_entries_does_as_well_when_nothing_else_is_known() -> None:
     found = estimate(ENCODER, noisy(20.0, 1), 20.0)
     whitening = Whitening.from_moments(found.mean, found.covariance, float(found.noise.max()))
