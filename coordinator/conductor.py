@@ -218,12 +218,19 @@ class Conductor:
             "plan_digest": held["plan_digest"], "agreement": held["agreement_digest"],
             "model_id": self._plan.model_id or model_id_of(self._run),
             "halves": {p: r["half"] for p, r in replies.items() if isinstance(r.get("half"), dict)},
-            "metrics": next((r["metrics"] for r in replies.values() if isinstance(r.get("metrics"), dict)), {}),
+            **self._metrics(replies),
         }
         missing = [p for p in self._parties if p not in card["halves"]]
         if self._plan.kind == "train" and missing:
             raise RunFailed(missing[0], "publish", "the party published no half of the model", self._resume())
         return card
+
+    def _metrics(self, replies: dict[str, Body]) -> Body:
+        """`metrics` of the first bank, which speaks for all, and of several banks `metrics_by_bank`."""
+        told = {p: replies[p].get("metrics") for p in self._plan.label_parties}
+        each = {p: metrics if isinstance(metrics, dict) else {} for p, metrics in told.items()}
+        speaker = {"metrics": each[self._plan.label_parties[0]]}
+        return speaker if len(each) == 1 else speaker | {"metrics_by_bank": each}
 
     def _ask(self, method: str, bodies: dict[str, Body]) -> dict[str, Body]:
         self._note(method, "running")

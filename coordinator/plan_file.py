@@ -37,7 +37,8 @@ def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> l
         if party not in config.parties:
             found.append(f"party {party} is not in {config.source.name}; there are {', '.join(sorted(config.parties))}")
         elif party in catalogues:
-            found += _table_problems(party, part.table, part.columns, catalogues[party], party == plan.label_party)
+            found += _table_problems(party, part.table, part.columns, catalogues[party], party in plan.label_parties)
+    found += _schema_problems(plan, catalogues)
     if plan.model.encoding == "woe":
         found.append("model.encoding = 'woe' would show each party the default rate of its bins and is refused in "
                      "this version; choose dummy or numeric")
@@ -56,8 +57,21 @@ def _table_problems(party: str, name: str, columns: tuple[str, ...], tables: dic
     if closed:
         found.append(f"{party}.{name}: columns of level C3 never leave a table: {', '.join(closed)}")
     if labels and not tables[name].get("label"):
-        found.append(f"{party}.{name} has no label column, and {party} is the label party")
+        found.append(f"{party}.{name} has no label column, and {party} is a label party")
     return found
+
+
+def _schema_problems(plan: Plan, catalogues: Catalogues) -> list[str]:
+    """Columns that several banks publish with different types: common bins need the same."""
+    first, *others = plan.label_parties
+    if not others or any(party not in catalogues for party in plan.label_parties):
+        return []
+    types = {party: {c["name"]: c.get("type") for c in catalogues[party].get(plan.parties[party].table, {})
+                     .get("columns", [])} for party in plan.label_parties}
+    return [f"column {column} is {types[party][column]} at {party} and {types[first][column]} at {first}; banks that "
+            "train together bring columns of the same types"
+            for party in others for column in plan.parties[first].columns
+            if column in types[party] and column in types[first] and types[party][column] != types[first][column]]
 
 
 def require_sound(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> None:
@@ -68,40 +82,67 @@ def require_sound(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues)
         raise ConfigError(f"plan: {found[0]}{more}")
 
 
-def scoring_plan(trained: Plan, model_id: str, tables: dict[str, str]) -> Plan:
-    """The plan that scores with a published model: the training plan, other tables where given."""
-    unknown = sorted(set(tables) - set(trained.parties))
+def scoring_plan(trained: Plan, model_id: str, tables: dict[str, str], bank: str | None = None) -> Plan:
+    """The plan that scores with a published model: one bank with all platforms, other tables where given.
+
+    UsageError for a party that is not in the model, and when the model has several banks and none is named.
+    """
+    unknown = sorted({*tables, *((bank,) if bank else ())} - set(trained.parties))
     if unknown:
         raise UsageError(f"no party {unknown[0]} in model {model_id}; there are {', '.join(sorted(trained.parties))}")
+    banks = trained.label_parties
+    if bank not in ((None, *banks) if len(banks) == 1 else banks):
+        got = f"{bank} is not one of them" if bank else "none is named"
+        raise UsageError(f"model {model_id} has the banks {', '.join(banks)} and scores for one at a time; {got}; "
+                         "choose with --bank")
+    scored = bank or banks[0]
     content = trained.model_dump(mode="json")
-    for party, table in tables.items():
-        content["parties"][party]["table"] = table
-    return Plan.model_validate({**content, "kind": "score", "model_id": model_id})
+    content["parties"] = {party: part | {"table": tables.get(party, part["table"])}
+                          for party, part in content["parties"].items() if party == scored or party not in banks}
+    return Plan.model_validate({**content, "label_parties": [scored], "kind": "score", "model_id": model_id})
 
 
 def draft(config: CoordinatorConfig, catalogues: Catalogues) -> str:
-    """A commented plan over all published columns of the first table of a bank and every platform that published one.
+    """A commented plan over all published columns of the first table of every bank and platform that published one.
 
-    ConfigError names what is missing.
+    Several banks train together on the columns that all of them publish. ConfigError names what is missing.
     """
-    bank = _of_role(config, "bank")[0]
-    platforms = _of_role(config, "platform")
-    present = [p for p in platforms if catalogues.get(p)]
-    absent = [p for p in (bank, *(platforms if not present else ())) if not catalogues.get(p)]
-    if absent:
-        raise ConfigError(f"{absent[0]} has published no table yet; start its node and try again")
+    banks, platforms = (_present(config, role, catalogues) for role in ("bank", "platform"))
+    common = _common(banks, catalogues)
     lines = [
         "# A run: who takes part, with which columns, which model, for what purpose.",
         "# Check it with `sealscore plan check`, start it with `sealscore run`.",
         "version = 1",
         'purpose = "credit-scoring"       # each party\'s policy lists the purposes it allows',
-        f"label_party = {json.dumps(bank)}",
-        f"feature_parties = {json.dumps(present)}" + ("  # the first one leads" if len(present) > 1 else ""),
+        f"label_party = {json.dumps(banks[0])}" if len(banks) == 1 else
+        f"label_parties = {json.dumps(banks)}  # the first one speaks for all",
+        f"feature_parties = {json.dumps(platforms)}" + ("  # the first one leads" if len(platforms) > 1 else ""),
         "",
     ]
-    for party in (bank, *present):
-        lines += _party_lines(party, catalogues[party], party == bank)
-    return "\n".join([*lines, *_DEFAULTS]) + "\n"
+    for party in (*banks, *platforms):
+        lines += _party_lines(party, catalogues[party], party in banks, common if party in banks else None)
+    return "\n".join([*lines, *_model_lines(len(banks)), *_DEFAULTS]) + "\n"
+
+
+def _present(config: CoordinatorConfig, role: str, catalogues: Catalogues) -> list[str]:
+    names = _of_role(config, role)
+    present = [name for name in names if catalogues.get(name)]
+    if not present:
+        raise ConfigError(f"{names[0]} has published no table yet; start its node and try again")
+    return present
+
+
+def _common(banks: list[str], catalogues: Catalogues) -> list[str] | None:
+    """Columns that all of several banks publish with the same type, in the first one's order."""
+    if len(banks) == 1:
+        return None
+    published = [{c["name"]: c.get("type") for c in catalogues[bank][_table_name(catalogues[bank], True)]
+                  .get("columns", []) if c.get("sensitivity") != "C3"} for bank in banks]
+    common = [name for name in published[0] if len({columns.get(name) for columns in published}) == 1]
+    if not common:
+        raise ConfigError(f"{', '.join(banks)} publish no column of the same name and type; banks that train together "
+                          "need one schema")
+    return common
 
 
 def _of_role(config: CoordinatorConfig, role: str) -> list[str]:
@@ -111,10 +152,21 @@ def _of_role(config: CoordinatorConfig, role: str) -> list[str]:
     return names
 
 
-def _party_lines(party: str, tables: dict[str, Any], labels: bool) -> list[str]:
-    name = next((t for t in sorted(tables) if not labels or tables[t].get("label")), min(tables))
+def _model_lines(banks: int) -> tuple[str, ...]:
+    return ("[model]", *(_SEVERAL_BANKS if banks > 1 else ()))
+
+
+def _table_name(tables: dict[str, Any], labels: bool) -> str:
+    """The first table, of a bank the first with a label if there is one."""
+    return next((t for t in sorted(tables) if not labels or tables[t].get("label")), min(tables))
+
+
+def _party_lines(party: str, tables: dict[str, Any], labels: bool, common: list[str] | None) -> list[str]:
+    name = _table_name(tables, labels)
     table = tables[name]
     columns = [c for c in table.get("columns", []) if c.get("sensitivity") != "C3"]
+    if common is not None:
+        columns = sorted((c for c in columns if c["name"] in common), key=lambda c: common.index(c["name"]))
     rows = table.get("rows", "?")
     lines = [f"[parties.{party}]", f"table = {json.dumps(name)}          # {rows} rows", "columns = ["]
     lines += [f"  {json.dumps(c['name'], ensure_ascii=False)},  # {_column_note(c)}" for c in columns]
@@ -126,8 +178,11 @@ def _column_note(column: dict[str, Any]) -> str:
     return f"{note}, {100 * float(column.get('missing_rate', 0)):.0f} % missing"
 
 
+_SEVERAL_BANKS = (
+    'intercepts = "bank"              # each bank one of its own; "common": one for all',
+    "commons_rho = 0.1                # privacy (zCDP) of what is opened to make the banks' common bins",
+)
 _DEFAULTS = (
-    "[model]",
     'encoding = "dummy"               # dummy: bins with the base level dropped; numeric: clipped and standardised',
     "bins = 5                         # quantile bins per numeric column (dummy)",
     "steps = 8                        # full-batch steps, fixed in advance",

@@ -48,17 +48,19 @@ def score_model(
     table: Annotated[
         list[str] | None, typer.Option(help="PARTY=TABLE to score another table than the model was trained on")
     ] = None,
+    bank: Annotated[str | None, typer.Option(help="the bank to score for, when the model has several")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
     detach: DetachOption = False,
 ) -> None:
-    """Score the common customers of the parties' tables; the scores stay at the label party."""
+    """Score the common customers of a bank and the platforms; the scores stay at the bank."""
     with opened(config) as (settings, registry):
         model = registry.model(model_id)
         if model["state"] != "published":
             raise UsageError(f"model {model_id} is {model['state']}; choose a published one")
         trained = Plan.from_canonical(registry.run(model["run"])["plan_json"].encode())
-        _start(settings, registry, scoring_plan(trained, model_id, _tables(trained, table or [])), as_json, detach)
+        plan = scoring_plan(trained, model_id, _tables(trained, table or []), bank)
+        _start(settings, registry, plan, as_json, detach)
 
 
 def _tables(trained: Plan, given: list[str]) -> dict[str, str]:
@@ -99,10 +101,25 @@ def _print_end(facts: dict[str, Any]) -> None:
         typer.echo(f"published model {facts['model_id']}")
     else:
         typer.echo(f"scored with model {facts['model_id']}; the scores are at the label party")
-    metrics = (facts["result"] or {}).get("metrics") or {}
-    for name, value in sorted(metrics.items()):
-        if isinstance(value, int | float):
-            typer.echo(f"  {name:<20} {value:.4f}" if isinstance(value, float) else f"  {name:<20} {value}")
+    _print_metrics(facts["result"] or {})
+
+
+def _print_metrics(card: dict[str, Any]) -> None:
+    """Figures of the model card, of several banks side by side."""
+    each = card.get("metrics_by_bank") or {"": card.get("metrics") or {}}
+    names = sorted({name for metrics in each.values() for name, value in metrics.items()
+                    if isinstance(value, int | float)})
+    if len(each) > 1:
+        typer.echo(f"  {'':<20} " + " ".join(f"{bank:>12}" for bank in each))
+    for name in names:
+        cells = [_figure(metrics.get(name)) for metrics in each.values()]
+        typer.echo(f"  {name:<20} " + (cells[0] if len(each) == 1 else " ".join(f"{cell:>12}" for cell in cells)))
+
+
+def _figure(value: object) -> str:
+    if not isinstance(value, int | float):
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 @runs_app.command("list")
@@ -145,6 +162,7 @@ def show(run: RunArgument, config: ConfigOption = None, as_json: JsonOption = Fa
     for p in facts["progress"]:
         traffic = f"{bytes_text(p['bytes_out'])} out, {bytes_text(p['bytes_in'])} in"
         typer.echo(f"  {p['party']:<12} {p['phase']:<12} {p['state']:<10} {seconds_text(p['seconds']):>10}  {traffic}")
+    _print_metrics(facts["result"] or {})
     if usage:
         typer.echo(f"{'hub':<12} added {usage.summands} ciphertexts in {usage.add_cpu_s:.2f} s of CPU, "
                    f"{bytes_text(usage.bytes_in)} in, {bytes_text(usage.bytes_out)} out")

@@ -60,6 +60,9 @@ class ModelPlan(Strict):
     steps: int = Field(8, ge=1, le=64, description="accelerated full-batch steps; fixed in advance")
     l2: float = Field(0.001, ge=0, le=1, description="ridge per row on whitened coordinates, intercept excluded")
     release: Literal["owner", "shared"] = "owner"
+    intercepts: Literal["bank", "common"] = Field("bank", description="several banks: one intercept each, or one")
+    commons_rho: float = Field(0.1, gt=0, le=10, description="several banks: zero-concentrated differential privacy "
+                               "of what is opened to make their common encoding (zCDP)")
 
 
 class AlignmentPlan(Strict):
@@ -101,7 +104,8 @@ class Plan(Strict):
     version: Literal[1] = 1
     kind: Literal["train", "score"] = "train"
     purpose: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-    label_party: Name
+    label_parties: tuple[Name, ...] = Field(min_length=1, max_length=15, description="banks, the speaker first; "
+                                            "`label_party` names a single one")
     feature_parties: tuple[Name, ...] = Field(min_length=1, max_length=15, description="platforms, the lead first")
     parties: dict[Name, PartyPlan]
     model: ModelPlan = ModelPlan()
@@ -110,15 +114,38 @@ class Plan(Strict):
     limits: LimitsPlan = LimitsPlan()
     model_id: str | None = Field(None, pattern=r"^m-[0-9a-f]{16}$", description="score: the published model")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _single_bank(cls, data: Any) -> Any:
+        """`label_party = "bank"` is short for `label_parties = ["bank"]`."""
+        if not isinstance(data, dict) or "label_party" not in data:
+            return data
+        if "label_parties" in data:
+            raise ValueError("label_party and label_parties cannot both be given")
+        rest = {name: value for name, value in data.items() if name != "label_party"}
+        return rest | {"label_parties": [data["label_party"]]}
+
     @model_validator(mode="after")
     def _parties_agree(self) -> Self:
-        named = {self.label_party, *self.feature_parties}
-        if len(named) != 1 + len(self.feature_parties):
-            raise ValueError("label_party and feature_parties must be different parties")
+        named = {*self.label_parties, *self.feature_parties}
+        if len(named) != len(self.label_parties) + len(self.feature_parties):
+            raise ValueError("label_parties and feature_parties must be different parties")
         if named != set(self.parties):
             raise ValueError(f"[parties] must have exactly {', '.join(sorted(named))}")
         if (self.kind == "score") != (self.model_id is not None):
             raise ValueError("model_id belongs to a plan of kind score, and only there")
+        return self._banks_agree()
+
+    def _banks_agree(self) -> Self:
+        """Several banks train common coefficients, so they bring the same columns, in bins."""
+        if len(self.label_parties) == 1:
+            return self
+        if self.kind == "score":
+            raise ValueError("a plan of kind score names one bank")
+        if len({self.parties[name].columns for name in self.label_parties}) > 1:
+            raise ValueError("all label_parties must bring the same columns in the same order")
+        if self.model.encoding != "dummy":
+            raise ValueError("several label_parties need model.encoding = 'dummy'")
         return self
 
     def canonical(self) -> bytes:
@@ -143,7 +170,13 @@ class Plan(Strict):
 
 def seats(plan: Plan) -> dict[str, str]:
     """Who has which part in a plan: name -> label or feature. A model belongs to exactly these."""
-    return {name: "label" if name == plan.label_party else "feature" for name in sorted(plan.parties)}
+    return {name: "label" if name in plan.label_parties else "feature" for name in sorted(plan.parties)}
+
+
+def may_score(model: dict[str, str], scoring: dict[str, str]) -> bool:
+    """Whether parties in these seats can score with a model of those: all its platforms, and one of its banks."""
+    banks = {name for name, seat in model.items() if seat == "label"}
+    return scoring.items() <= model.items() and not (model.keys() - scoring.keys()) - banks
 
 
 def canonical_json(value: Any) -> bytes:

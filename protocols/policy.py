@@ -79,7 +79,7 @@ class Policy(Strict):
     def check_columns(self, plan: Plan, party: str) -> None:
         """Refuse a plan in which opened scores of `party` would rest on too few columns to say little about each."""
         brought = len(plan.parties[party].columns)
-        if party != plan.label_party and brought < self.minimum_columns:
+        if party not in plan.label_parties and brought < self.minimum_columns:
             raise PolicyRefused(
                 "minimum_columns",
                 f"the plan takes {brought} columns of {party}, whose opened scores would show their bins; at least "

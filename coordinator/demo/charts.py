@@ -93,9 +93,9 @@ def ticks(top: float, wanted: int = 5) -> list[float]:
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def roc_chart(joint: Sequence[Point], bank_only: Sequence[Point] | None) -> Markup:
-    """ROC curves of [[false-positive rate, true-positive rate], ...]."""
-    chart = Chart("roc", "ROC curve", "True-positive rate against false-positive rate; a curve further up is better.")
+def roc_chart(joint: Sequence[Point], bank_only: Sequence[Point] | None, name: str = "roc") -> Markup:
+    """ROC curves of [[false-positive rate, true-positive rate], ...]; `name` is unique on the page."""
+    chart = Chart(name, "ROC curve", "True-positive rate against false-positive rate; a curve further up is better.")
     chart.axes("non-events wrongly flagged", "events found", QUARTERS, QUARTERS)
     chart.segment((0, 0), (1, 1), "chance")
     if bank_only:
@@ -104,9 +104,9 @@ def roc_chart(joint: Sequence[Point], bank_only: Sequence[Point] | None) -> Mark
     return chart.svg()
 
 
-def ks_chart(curve: Sequence[Point]) -> Markup:
+def ks_chart(curve: Sequence[Point], name: str = "ks") -> Markup:
     """Cumulative events and non-events from the riskiest row on; [[share, events, non-events], ...]."""
-    chart = Chart("ks", "KS curve", "Share of events and of non-events among the riskiest rows, and their largest gap.")
+    chart = Chart(name, "KS curve", "Share of events and of non-events among the riskiest rows, and their largest gap.")
     chart.axes("riskiest share of rows", "share found", QUARTERS, QUARTERS)
     chart.line([(p[0], p[2]) for p in curve], "nonevents")
     chart.line([(p[0], p[1]) for p in curve], "joint")
@@ -129,11 +129,11 @@ def wilson(events: int, count: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def calibration_chart(table: Sequence[dict]) -> Markup:
+def calibration_chart(table: Sequence[dict], name: str = "calibration") -> Markup:
     """Observed against predicted share of events per bin, with 95 % intervals."""
     intervals = [wilson(row["events"], row["count"]) for row in table]
     marks = ticks(max([high for _, high in intervals] + [row["predicted"] for row in table]))
-    chart = Chart("calibration", "Calibration", "Observed share of events against the predicted probability per bin; "
+    chart = Chart(name, "Calibration", "Observed share of events against the predicted probability per bin; "
                   "points on the diagonal are exact.", x_max=marks[-1], y_max=marks[-1])
     chart.axes("predicted probability of default", "observed share of defaults", marks, marks)
     chart.segment((0, 0), (marks[-1], marks[-1]), "chance")

@@ -1,11 +1,11 @@
-"""`sealscore demo`: a bank, a platform and a coordinator on this machine train one model, for real.
+"""`sealscore demo`: banks, platforms and a coordinator on this machine train one model, for real.
 
-Three nodes run as processes of their own, exactly as `sealscore coordinator|bank|platform serve` start them; the demo
-writes their configuration, launches one run through Flower, and at the end collects what each node has.
+All nodes run as processes of their own, exactly as `sealscore coordinator|bank|platform serve` start them; the demo
+writes their configuration, launches one run through Flower, and at the end collects what each node has. With
+--ablations it launches further runs with fewer parties in the same federation, to show what each contributed.
 """
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import signal
@@ -16,70 +16,148 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.demo import results
-from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Federation, Table, inferred_table
-from coordinator.demo.population import MOST_PLATFORMS, split_platform, write_population
-from protocols.errors import UsageError
+from coordinator.demo import ablations, results, setting
+from coordinator.demo.banks import MOST_BANKS, fewest_rows
+from coordinator.demo.federation import Federation
+from coordinator.demo.metrics import Outcome, collect
+from coordinator.demo.population import MOST_PLATFORMS, platform_columns
+from coordinator.demo.setting import Say, Setting
+from coordinator.demo.words import ablation_words, end_words
+from protocols.errors import RunFailed, SealscoreError, UsageError
 from protocols.node import cli
 from protocols.plan import Plan
 
-app = typer.Typer(help="Train one model between a bank and a platform on this machine.", add_completion=False)
+app = typer.Typer(help="Train one model between banks and platforms on this machine.", add_completion=False)
 MARK = ".sealscore-demo"
 ENCODINGS = ("dummy", "numeric")
-Tables = tuple[dict[str, Table], dict[str, int], str]  # both parties' tables, the rows of each, where they come from
-BINS = ((16_000, 5), (6_500, 3), (0, 2))  # fewer bins for fewer rows: every coefficient needs 50 training rows
-FEWEST_ROWS = 1_000
+FEWEST_ROWS, USUAL_ROWS = 1_000, 20_000
+NUMERIC_LEVELS = 2  # a numeric column has as many coefficients as one of two bins
 
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="folder of results; a former demo's is replaced")] = Path("demo-out"),
-    rows: Annotated[int, typer.Option(min=FEWEST_ROWS, help="rows of each side's synthetic table")] = 20_000,
+    rows: Annotated[int | None, typer.Option(
+        min=FEWEST_ROWS, help="rows of each side's synthetic table, banks together  [default: 20000, more for "
+        "--ablations]")] = None,
     seed: Annotated[int, typer.Option(help="seed of the synthetic population and of the row slices")] = 1,
     bank_csv: Annotated[Path | None, typer.Option(help="the bank's own CSV instead of synthetic data")] = None,
     platform_csv: Annotated[Path | None, typer.Option(help="the platform's own CSV")] = None,
     id_column: Annotated[str, typer.Option("--id", help="identifier column of both files")] = "id",
     label: Annotated[str, typer.Option(help="label column of the bank's file, 0 or 1")] = "default",
     encoding: Annotated[str, typer.Option(help="dummy or numeric")] = "dummy",
+    banks: Annotated[int, typer.Option(min=1, max=MOST_BANKS, help="banks of the synthetic data")] = 1,
     platforms: Annotated[int, typer.Option(min=1, max=MOST_PLATFORMS, help="platforms of the synthetic data")] = 1,
     steps: Annotated[int, typer.Option(min=1, max=32, help="gradient steps")] = 8,
     bins: Annotated[int | None, typer.Option(min=2, max=32, help="bins per number (dummy); default by rows")] = None,
+    with_ablations: Annotated[bool, typer.Option(
+        "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
 ) -> None:
     """Align, train, evaluate and publish one strict scorecard; write metrics.json, report.html and evidence/."""
     began = time.monotonic()
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
-    if (bank_csv is None) != (platform_csv is None):
-        raise UsageError("give both --bank-csv and --platform-csv, or neither")
-    if bank_csv is not None and platforms > 1:
-        raise UsageError("--platforms splits the synthetic data; with files of your own there is one platform")
+    _check_encoding(encoding, banks)
+    _check_parties(bank_csv, platform_csv, banks, platforms, with_ablations)
+    rows, bins = _sizes(rows, bins, banks, platforms, with_ablations and encoding == "dummy", say)
+    given = bank_csv and setting.given(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
+    _clear(out)
+    parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
+    settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed}
+    federation = Federation(out / "federation", parts.tables, parts.minimum_intersection)
+    metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
+    typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
+
+
+def _check_encoding(encoding: str, banks: int) -> None:
     if encoding not in ENCODINGS:
         offered = " or ".join(ENCODINGS)
         why = "woe would show each party the default rate of its bins; " if encoding == "woe" else ""
         raise UsageError(f"encoding {encoding!r} is not offered: {why}choose {offered}")
-    given = bank_csv and _given_tables(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
-    _clear(out)
-    tables, counts, source = given or _synthetic_tables(out, rows, seed, platforms, say)
-    plan = _plan(tables, encoding, steps, bins or _bins(min(counts.values())), seed)
-    plan_path = out / "plan.toml"
-    plan_path.write_text(plan, encoding="utf-8")
-    parsed = Plan.from_toml_text(plan, "plan.toml")
-    federation = Federation(out / "federation", tables, parsed.alignment.minimum_intersection)
-    say(f"starting coordinator, {', '.join(tables)} …")
+    if encoding != "dummy" and banks > 1:
+        raise UsageError("several banks have one common encoding, which is of kind dummy; leave --encoding out")
+
+
+def _check_parties(bank_csv: Path | None, platform_csv: Path | None, banks: int, platforms: int, fewer: bool) -> None:
+    if (bank_csv is None) != (platform_csv is None):
+        raise UsageError("give both --bank-csv and --platform-csv, or neither")
+    for option, count, what in (("--banks", banks, "bank"), ("--platforms", platforms, "platform")):
+        if bank_csv is not None and count > 1:
+            raise UsageError(f"{option} splits the synthetic data; with files of your own there is one {what}")
+    if fewer and banks == platforms == 1:
+        raise UsageError("--ablations leaves parties out, and of one bank and one platform none can be; give --banks "
+                         "or --platforms more than 1")
+
+
+def _sizes(rows: int | None, bins: int | None, banks: int, platforms: int, choose: bool, say: Say
+           ) -> tuple[int, int | None]:
+    """Rows and bins, chosen where they were not given."""
+    if rows is None and choose:
+        rows, bins = ablations.choose(banks, platform_columns(platforms), bins)
+        say(f"taking {rows:,} rows a side and {bins} bins per number: every training releases coefficients, and each "
+            "party wants 50 rows for every coefficient that was released about the same people")
+    rows = rows or USUAL_ROWS
+    if rows < fewest_rows(banks):
+        raise UsageError(f"the smallest of {banks} banks would have too few people to train and test on; expected "
+                         f"--rows of at least {fewest_rows(banks)}, got {rows}")
+    return rows, bins
+
+
+def _run(
+    federation: Federation, parts: Setting, settings: dict[str, Any], out: Path, fewer: bool, quiet: bool, say: Say,
+    began: float,
+) -> dict[str, Any]:
+    """Start the nodes, train, and write what there is to write; the metrics."""
+    everyone, *others = ablations.trainings(parts.banks, parts.platforms)
+    plans = {t.name: _write_plan(parts, t, settings, out) for t in (everyone, *(others if fewer else ()))}
+    order = [everyone]
+    if fewer:
+        columns = {party: table.section["columns"] for party, table in parts.tables.items()}
+        levels = settings["bins"] if settings["encoding"] == "dummy" else NUMERIC_LEVELS
+        order, passes = ablations.in_order([everyone, *others], columns, parts.rows, levels)
+        say(ablation_words(order, passes))
+    outcomes = []
+    say(f"starting coordinator, {', '.join(parts.tables)} …")
     with federation:
         say(f"running; the nodes' logs are in {federation.folder}")
-        summary = federation.run(plan_path, quiet=as_json)
-    facts = {party: results.party_facts(federation, party, summary["run"]) for party in tables}
-    pooled = results.oracle(federation, parsed, tables, facts)
-    metrics = results.collect(summary, facts, pooled, counts, time.monotonic() - began)
+        for training in order:
+            path, plan = plans[training.name]
+            if training is everyone:
+                summary = federation.run(path, quiet=quiet)
+            else:
+                outcomes.append(_train(federation, training, path, plan, quiet, say))
+    facts = {party: results.party_facts(federation, party, summary["run"]) for party in parts.tables}
+    pooled = results.oracle(federation, plans[ablations.ALL][1], parts.tables, facts, outcomes)
+    metrics = collect(summary, facts, pooled, parts.rows, time.monotonic() - began, outcomes)
     fingerprints = results.write_evidence(federation, out)
-    results.write_report(out, metrics, summary, facts, pooled, fingerprints, source)
+    results.write_report(out, metrics, summary, facts, pooled, fingerprints, parts.source)
     _write_whole(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    typer.echo(json.dumps(metrics, indent=2) if as_json else _words(metrics, out))
+    return metrics
 
 
-def _bins(rows: int) -> int:
-    return next(bins for least, bins in BINS if rows >= least)
+def _write_plan(parts: Setting, training: ablations.Training, settings: dict[str, Any], out: Path
+                ) -> tuple[Path, Plan]:
+    path = out / ("plan.toml" if training.name == ablations.ALL else f"plan.{training.name}.toml")
+    text = setting.plan_text(parts, training.parties, **settings)
+    path.write_text(text, encoding="utf-8")
+    return path, Plan.from_toml_text(text, path.name)
+
+
+def _train(federation: Federation, training: ablations.Training, path: Path, plan: Plan, quiet: bool, say: Say
+           ) -> Outcome:
+    """A training with fewer parties; one that ends otherwise than well leaves its reason and costs nothing else."""
+    content = json.loads(plan.canonical())
+    say(f"training {training.name}: {', '.join(training.parties)} …")
+    try:
+        run = federation.run(path, quiet=quiet)["run"]
+    except RunFailed as failure:
+        say(f"{training.name} was not trained: {failure.cause}")
+        return Outcome(training, content, refused=f"{failure.party}, in {failure.phase}: {failure.cause}")
+    except SealscoreError as error:
+        say(f"{training.name} was not trained: {error}")
+        return Outcome(training, content, refused=str(error))
+    facts = {party: results.party_facts(federation, party, run) for party in training.parties}
+    return Outcome(training, content, run=run, facts=facts)
 
 
 def _clear(out: Path) -> None:
@@ -96,68 +174,10 @@ def _clear(out: Path) -> None:
         raise UsageError(f"{out} cannot be written ({why}); choose another folder with --out") from None
 
 
-def _given_tables(bank_csv: Path, platform_csv: Path, id_column: str, label: str, say: Any) -> Tables:
-    say(f"reading {bank_csv.name} and {platform_csv.name} …")
-    tables = {
-        LABEL: inferred_table("bank", bank_csv, id_column, label),
-        FEATURE: inferred_table("platform", platform_csv, id_column, None),
-    }
-    return tables, {LABEL: _lines(bank_csv), FEATURE: _lines(platform_csv)}, f"{bank_csv.name} and {platform_csv.name}"
-
-
-def _synthetic_tables(out: Path, rows: int, seed: int, platforms: int, say: Any) -> Tables:
-    say(f"making a synthetic population (seed {seed}, {rows:,} rows a side); no real person is in it …")
-    files = write_population(out / "data", rows, seed)
-    source = f"a synthetic population, seed {seed}"
-    if platforms == 1:
-        tables = {LABEL: Table(files.bank_table), FEATURE: Table(files.platform_table)}
-        return tables, {LABEL: rows, FEATURE: rows}, source
-    parts = split_platform(files, platforms, seed)
-    tables = {LABEL: Table(files.bank_table)} | {name: Table(part.table) for name, part in parts.items()}
-    counts = {LABEL: rows} | {name: part.rows for name, part in parts.items()}
-    return tables, counts, f"{source}, the platform's columns split among {platforms}"
-
-
-def _lines(path: Path) -> int:
-    """Data rows of a CSV file; quoted line breaks count as the csv module reads them."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return sum(1 for row in csv.reader(file) if row) - 1
-
-
-def _plan(tables: dict[str, Table], encoding: str, steps: int, bins: int, seed: int) -> str:
-    platforms = [party for party in tables if party != LABEL]
-    lines = [f'purpose = "{PURPOSE}"', f'label_party = "{LABEL}"', f"feature_parties = {json.dumps(platforms)}", ""]
-    for party, table in tables.items():
-        lines += [f"[parties.{party}]", 'table = "customers"', f"columns = {json.dumps(table.columns)}", ""]
-    lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}", "",
-              "[slices]", f'seed = "{seed}"', ""]
-    return "\n".join(lines)
-
-
 def _write_whole(path: Path, text: str) -> None:
     draft = path.with_suffix(".part")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
-
-
-def _words(metrics: dict[str, Any], out: Path) -> str:
-    """The end of the demo in a few lines."""
-    m, sent = metrics, sum(p["bytes_bank"] + p["bytes_platform"] for p in metrics["phases"].values())
-    return "\n".join([
-        "",
-        f"common customers      {m['rows_aligned']:>9,}   of {m['rows_bank']:,} and {m['rows_platform']:,}",
-        f"bank alone            AUC {m['auc_bank_only']:.4f}   KS {m['ks_bank_only']:.4f}",
-        f"bank and platform     AUC {m['auc_joint']:.4f}   KS {m['ks_joint']:.4f}   "
-        f"(+{m['auc_joint'] - m['auc_bank_only']:.4f})",
-        f"pooled in the clear   AUC {m['auc_pooled_oracle']:.4f}   KS {m['ks_pooled_oracle']:.4f}   "
-        "(for comparison only)",
-        f"training              {m['phases']['train']['seconds']:.1f} s, {m['steps']} steps; all sealed traffic "
-        f"{sent / 1e6:.0f} MB; whole demo {m['wall_s']:.0f} s",
-        "",
-        f"report    {out / 'report.html'}",
-        f"metrics   {out / 'metrics.json'}",
-        f"verify    {_program()} audit verify {out / 'evidence'} --trust {out / 'trust.json'}",
-    ])
 
 
 def _end_on_signal(number: int, _frame: Any) -> None:

@@ -50,7 +50,7 @@ class Federation:
 
     def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int):
         self.folder, self._tables, self._minimum_rows = folder, tables, minimum_rows
-        self.parties = tuple(tables)  # the bank is called bank, every other one is a platform
+        self.parties = tuple(tables)
         self._supervisor: Supervisor | None = None
 
     @property
@@ -153,9 +153,16 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def is_bank(party: str) -> bool:
+    """Banks are called bank or bank-1, bank-2, …; every other party is a platform."""
+    return party == LABEL or party.startswith(f"{LABEL}-")
+
+
 def _role(node: str) -> str:
     """What a node is by its name here: coordinator, bank or platform."""
-    return node if node in ("coordinator", LABEL) else FEATURE
+    if node == "coordinator":
+        return node
+    return LABEL if is_bank(node) else FEATURE
 
 
 def _coordinator_toml(ports: dict[str, str], identities: dict[str, bytes]) -> str:

@@ -63,43 +63,59 @@ def write_population(directory: Path, rows: int, seed: int = 1) -> PopulationFil
     bank = rng.permutation(rows)
     platform = rows - shared + rng.permutation(rows)
     names = ["default", *BANK_COLUMNS]
-    bank_csv = _write(directory / "bank.csv", ids[bank], {n: people[n][bank] for n in names})
+    bank_csv = write_rows(directory / "bank.csv", ids[bank], {n: people[n][bank] for n in names})
     lower = np.char.lower(ids[platform])  # the two sides do not spell an id alike: alignment normalises
-    platform_csv = _write(directory / "platform.csv", lower, {n: people[n][platform] for n in PLATFORM_COLUMNS})
+    platform_csv = write_rows(directory / "platform.csv", lower, {n: people[n][platform] for n in PLATFORM_COLUMNS})
     return PopulationFiles(
-        bank_csv, platform_csv, _table(bank_csv, BANK_COLUMNS, "default"), _table(platform_csv, PLATFORM_COLUMNS, None)
+        bank_csv, platform_csv, table_section(bank_csv, BANK_COLUMNS, "default"),
+        table_section(platform_csv, PLATFORM_COLUMNS, None),
     )
 
 
 @dataclass(frozen=True)
-class PlatformPart:
-    """One of several platforms: the table section of its configuration, and its rows."""
+class Part:
+    """One of several parties: the table section of its configuration, and its rows."""
 
     table: dict[str, Any]
     rows: int
 
 
-def split_platform(files: PopulationFiles, count: int, seed: int = 1) -> dict[str, PlatformPart]:
+def platform_columns(count: int) -> dict[str, dict[str, dict[str, Any]]]:
+    """Columns of each of `count` platforms by its name: `platform` alone, or platform-1, platform-2, …"""
+    if count == 1:
+        return {"platform": PLATFORM_COLUMNS}
+    split = np.array_split(list(PLATFORM_COLUMNS), count)
+    return {f"platform-{number}": {name: PLATFORM_COLUMNS[name] for name in names.tolist()}
+            for number, names in enumerate(split, start=1)}
+
+
+def split_platform(files: PopulationFiles, count: int, seed: int = 1) -> dict[str, Part]:
     """The platform's columns as those of `count` platforms, each of which knows most of the same people."""
-    with files.platform_csv.open(encoding="utf-8", newline="") as file:
-        people = list(csv.DictReader(file))
+    people = read_rows(files.platform_csv)
     rng, parts = np.random.default_rng(seed + 1), {}
-    for number, names in enumerate(np.array_split(list(PLATFORM_COLUMNS), count), start=1):
+    for name, specs in platform_columns(count).items():
         known = [people[row] for row in rng.permutation(len(people))[: round(len(people) * KNOWN_BY_EACH)]]
-        path = files.platform_csv.with_name(f"platform-{number}.csv")
-        columns = {name: np.array([person[name] for person in known]) for name in names.tolist()}
-        _write(path, np.array([person["id"] for person in known]), columns)
-        section = _table(path, {name: PLATFORM_COLUMNS[name] for name in columns}, None)
-        parts[f"platform-{number}"] = PlatformPart(section, len(known))
+        path = files.platform_csv.with_name(f"{name}.csv")
+        columns = {column: np.array([person[column] for person in known]) for column in specs}
+        write_rows(path, np.array([person["id"] for person in known]), columns)
+        parts[name] = Part(table_section(path, specs, None), len(known))
     return parts
 
 
-def _table(path: Path, columns: dict[str, dict[str, Any]], label: str | None) -> dict[str, Any]:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file that was written here."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table_section(path: Path, columns: dict[str, dict[str, Any]], label: str | None) -> dict[str, Any]:
+    """The table section of a configuration for a file of these columns."""
     table: dict[str, Any] = {"path": str(path.resolve()), "id": "id"}
     return table | ({"label": label} if label else {}) | {"columns": {k: dict(v) for k, v in columns.items()}}
 
 
-def _write(path: Path, ids: np.ndarray, columns: dict[str, np.ndarray]) -> Path:
+def write_rows(path: Path, ids: np.ndarray, columns: dict[str, np.ndarray]) -> Path:
+    """A CSV file of (n,) identifiers and (n,) columns."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *columns])

@@ -18,8 +18,12 @@
     learned       {party or coordinator: [sentence, ...]}
     agreement     {digest: hex, parties: {name: fingerprint hex}}
     verify*       [command, ...]                        how a reader checks the evidence
+    banks*        {bank: its figures in metrics.json and curves, calibration, lift as above}   several banks
+    together      {auc_joint, auc_bank_only, auc_pooled_oracle, auc_uplift, auc_uplift_low, auc_uplift_high} with banks
+    ablations*    {trainings, refused, contributions} as in metrics.json
 
-`bank` is the label party and `platform` the feature party whatever their names are: the order of `columns` counts.
+`bank` is the label party and `platform` the feature party whatever their names are: the order of `columns` counts,
+banks first. With several banks the sections of one bank give way to those of all.
 Raises UsageError naming the first key that is missing.
 """
 from __future__ import annotations
@@ -29,7 +33,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from coordinator.demo import charts
+from coordinator.demo import charts, report_banks
 from protocols.errors import UsageError
 
 REQUIRED = {
@@ -86,9 +90,12 @@ def _view(data: dict[str, Any]) -> dict[str, Any]:
         "calibration_svg": charts.calibration_chart(data["calibration"]),
         "lift_svg": charts.lift_chart(data["lift"]),
         "has_bank_curve": bool(bank_curve),
-        "sides": _sides(data["columns"]),
+        "sides": _sides(report_banks.once(data)),
         "phase_rows": _phases(data["phases"], list(data["columns"])),
         "parties": list(data["columns"]),
+        "hues": report_banks.hues(data),
+        "banks": report_banks.view(data),
+        "added": report_banks.added(data),
         "openings_meaning": data.get("openings_meaning", {}),
         "verify": data.get("verify", VERIFY),
     }
@@ -128,7 +135,8 @@ def _spread(bins: list[dict]) -> float:
 
 def _phases(phases: dict[str, dict], parties: list[str]) -> dict[str, Any]:
     """One row per phase with bar widths in per cent of the largest phase, and the totals."""
-    rows = [{"name": name, "seconds": phase["seconds"], "bytes": [phase.get(f"bytes_{p}", 0) for p in parties]}
+    rows = [{"name": name, "seconds": phase["seconds"], "bytes": [phase.get(f"bytes_{p}", 0) for p in parties],
+             "each": [phase[f"seconds_{p}"] for p in parties if f"seconds_{p}" in phase]}
             for name, phase in phases.items()]
     slowest = max((row["seconds"] for row in rows), default=0) or 1
     largest = max((sum(row["bytes"]) for row in rows), default=0) or 1

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from parties.bank.evaluation import Evaluation, evaluate_slices
-from parties.runtime.preparation import Prepared, partial_scores
+from parties.runtime.preparation import Prepared, Slices, partial_scores
 from parties.runtime.side import ParallelMap
 from parties.runtime.tables import Table
 from protocols.binning.encoder import base_points
 from protocols.crypto.keys import KeyPair
+from protocols.crypto.zero_sharing import Circle
 from protocols.errors import DataError
 from protocols.plan import Plan
 from protocols.psi.label_party import AlignLabelParty
@@ -50,11 +51,14 @@ class BankSide:
         keys: Callable[[], KeyPair],
         config: TrainingConfig,
         peer_public: bytes | None,
+        circle: Circle | None,
     ) -> LabelTrainer:
         """Fit the bank's own model and stand ready to train the joint one around it."""
-        columns, labels = prepared.columns[TRAIN], self._labels(table, prepared, TRAIN)
-        own = self._bank_only(columns, labels, plan)
-        return LabelTrainer(_with_intercept(columns), labels, own, keys(), config, peer_public)
+        own_slices = _only(prepared)
+        labels = self._labels(table, own_slices, TRAIN)
+        own = self._bank_only(own_slices.columns[TRAIN], labels, plan)
+        columns = _with_intercept(own_slices.columns[TRAIN])
+        return LabelTrainer(columns, labels, own, keys(), config, peer_public, circle)
 
     def _bank_only(self, columns: np.ndarray, labels: np.ndarray, plan: Plan) -> np.ndarray:
         if self._own_model is None:
@@ -62,18 +66,21 @@ class BankSide:
             self._own_model = np.r_[fit.intercept, fit.coefficients]
         return self._own_model
 
-    def _labels(self, table: Table, prepared: Prepared, part: int) -> np.ndarray:
-        labels = table.label[prepared.rows[part]].astype(float)
+    def _labels(self, table: Table, slices: Slices, part: int) -> np.ndarray:
+        labels = table.label[slices.rows[part]].astype(float)
         if not 0 < labels.sum() < len(labels):
             raise DataError(f"{table.config.path.name}: a slice of the aligned rows holds labels of one class only; "
                             "bring more rows or change [slices]")
         return labels
 
-    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str) -> LabelHoldout:
+    def holdout(
+        self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str
+    ) -> LabelHoldout:
         """Receive the platforms' part of the hold-out scores and judge the joint model."""
-        labels = {name: self._labels(table, prepared, part) for name, part in _HOLDOUT.items()}
-        features = {name: _with_intercept(prepared.columns[part]) for name, part in _HOLDOUT.items()}
-        alone = self._bank_only(prepared.columns[TRAIN], self._labels(table, prepared, TRAIN), plan)
+        slices = _only(prepared)
+        labels = {name: self._labels(table, slices, part) for name, part in _HOLDOUT.items()}
+        features = {name: _with_intercept(slices.columns[part]) for name, part in _HOLDOUT.items()}
+        alone = self._bank_only(slices.columns[TRAIN], self._labels(table, slices, TRAIN), plan)
 
         def judge(scores: dict[str, np.ndarray]) -> bool:
             joint = {name: features[name] @ own.own + scores[name] for name in _HOLDOUT}
@@ -135,6 +142,12 @@ class BankSide:
 
 
 _HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
+
+
+def _only(prepared: Prepared) -> Slices:
+    """A bank holds no rows but its own."""
+    (slices,) = prepared.of.values()
+    return slices
 
 
 def _with_intercept(columns: np.ndarray) -> np.ndarray:

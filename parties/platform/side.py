@@ -10,6 +10,7 @@ from parties.runtime.preparation import Prepared, partial_scores
 from parties.runtime.side import ParallelMap
 from parties.runtime.tables import Table
 from protocols.crypto.keys import KeyPair
+from protocols.crypto.zero_sharing import Circle
 from protocols.plan import Plan
 from protocols.psi.feature_party import AlignFeatureParty
 from protocols.psi.parameters import AlignmentParams
@@ -39,15 +40,19 @@ class PlatformSide:
         keys: Callable[[], KeyPair],
         config: TrainingConfig,
         peer_public: bytes | None,
+        circle: Circle | None,
     ) -> FeatureTrainer:
         """Feature side of training."""
-        return feature_trainer(prepared.columns[TRAIN], keys, config, peer_public)
+        columns = {bank: slices.columns[TRAIN] for bank, slices in prepared.of.items()}
+        return feature_trainer(columns, keys, config, peer_public)
 
-    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str) -> FeatureHoldout:
-        """Own part of the score of each hold-out row, rounded."""
-        parts = {"calibration": CALIBRATION, "test": TEST}
-        scores = {name: prepared.columns[part] @ own.own for name, part in parts.items()}
-        return FeatureHoldout(party, plan.label_party, plan.feature_parties, scores)
+    def holdout(
+        self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str
+    ) -> FeatureHoldout:
+        """Own part of the score of each hold-out row of one bank, rounded."""
+        columns = prepared.of[bank].columns
+        scores = {name: columns[part] @ own.own for name, part in (("calibration", CALIBRATION), ("test", TEST))}
+        return FeatureHoldout(party, bank, plan.feature_parties, scores)
 
     def verdict(self, role: Role) -> bool:
         """What the bank said."""
@@ -63,7 +68,7 @@ class PlatformSide:
 
     def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> FeatureBatch:
         """Own part of each row's score, rounded."""
-        return FeatureBatch(party, plan.label_party, plan.feature_parties, partial_scores(table, rows, half))
+        return FeatureBatch(party, plan.label_parties[0], plan.feature_parties, partial_scores(table, rows, half))
 
     def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> None:
         """The platform gets no scores."""

@@ -17,8 +17,9 @@ from typing import Any
 from parties.runtime import local_api
 from parties.runtime.config import LoadedParty
 from parties.runtime.hub_client import HubClient, HubUnreachable
+from parties.runtime.phases import Node
 from parties.runtime.releases import Releases
-from parties.runtime.run_driver import Node, RunDriver
+from parties.runtime.run_driver import RunDriver
 from parties.runtime.side import Side
 from parties.runtime.supernode import PartyFlower
 from parties.runtime.tables import catalogue, load_table
@@ -30,7 +31,7 @@ from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, Tr
 from protocols.node.archive import code_digest
 from protocols.node.audit_log import AuditLog
 from protocols.node.identity_files import load_identity, sync_folder, write_private
-from protocols.plan import Plan, canonical_json, parse_canonical_json, seats
+from protocols.plan import Plan, canonical_json, may_score, parse_canonical_json, seats
 
 log = logging.getLogger("sealscore.daemon")
 HELLO_EVERY_S = 30.0
@@ -181,18 +182,19 @@ class Daemon:
         if unknown:
             known, wanted = ", ".join(sorted(table.columns)), ", ".join(unknown)
             raise SealscoreError(f"{self._party.name}: table {part.table} has no column {wanted}; it has {known}")
-        if (plan.label_party == self._party.name) != (self._party.config.node.role == "bank"):
-            raise SealscoreError(f"{self._party.name} is a {self._party.config.node.role}: only a bank is label_party")
+        if (self._party.name in plan.label_parties) != (self._party.config.node.role == "bank"):
+            role = self._party.config.node.role
+            raise SealscoreError(f"{self._party.name} is a {role}: banks, and only they, are label_parties")
         self._party.policy.check_columns(plan, self._party.name)
         if plan.kind == "score":
             self._check_model(plan)
 
     def _check_model(self, plan: Plan) -> None:
-        """A model is used by those who trained it, once it is published: its scores are opened to its label party."""
+        """A model is used by those who trained it, once it is published: its scores are opened to one of its banks."""
         half = self._vault.get(plan.model_id)
         if half["status"] != "published":
             raise SealscoreError(f"model {plan.model_id} was not published")
-        if half.get("parties") != seats(plan):
+        if not may_score(half.get("parties", {}), seats(plan)):
             raise SealscoreError(f"model {plan.model_id} was trained by other parties than the plan names")
         table = self._party.table(plan.parties[self._party.name].table)
         missing = sorted({column["column"] for column in half["encoder"]["columns"]} - set(table.columns))

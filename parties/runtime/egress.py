@@ -27,8 +27,8 @@ COEFFICIENTS = "coefficients"
 
 # What a run may open by kind, each kind once to each learner: the leakage tables of the protocols' READMEs.
 ALLOWED_OPENINGS = {
-    "train": (MEMBERSHIP, JOINT, COEFFICIENTS, "step.norms", "step.size", "scores.calibration", "scores.test",
-              "verdict"),
+    "train": (MEMBERSHIP, JOINT, COEFFICIENTS, "commons.histogram", "commons.moments", "scale", "step.norms",
+              "step.size", "scores.calibration", "scores.test", "verdict"),
     "score": (MEMBERSHIP, JOINT, "scores.batch"),
 }
 

@@ -146,7 +146,7 @@ class Mailroom:
         kind, payload = references.pop()
         kind = kind.removeprefix(f"{phase}.")
         if references or not kind.startswith(SUM_OF):
-            raise MalformedMessage("the platforms' summands are not all of the same step")
+            raise MalformedMessage("the summands are not all of the same step")
         slot = sum_slot(payload)
         data = self._at_hub(partial(self._bulk.get, slot, RECEIVE_S))
         return None if data is None else self._done(heads, Message(SUM, kind.removeprefix(SUM_OF), data), slot)

@@ -5,12 +5,14 @@ an equal model whatever the order of the alignment.
 """
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from parties.runtime.tables import Table
+from protocols.binning.columns import ColumnData
 from protocols.binning.encoder import Encoder
 from protocols.errors import DataError
 from protocols.plan import Plan
@@ -21,24 +23,47 @@ _MINIMUM_SLICE_ROWS = 50
 
 
 @dataclass(frozen=True, repr=False)
-class Prepared:
-    """Whitened columns of each slice in joint row order, (rows, d), and the table's rows behind them."""
+class Slices:
+    """Rows shared with one bank: whitened columns of each slice in joint row order, (rows, d), the table's rows."""
 
-    encoder: Encoder
-    whitening: Whitening
     columns: tuple[np.ndarray, np.ndarray, np.ndarray]
     rows: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def prepare(table: Table, rows: np.ndarray, party: str, plan: Plan) -> Prepared:
-    """`rows`: the aligned rows of `table` in joint order, int64 (m,)."""
-    slices = _slices(table, rows, plan)
-    fitting = table.take(np.sort(slices[TRAIN])).select(list(plan.parties[party].columns))
+@dataclass(frozen=True, repr=False)
+class Prepared:
+    """How the columns were encoded, and the slices by bank: a bank's own, at a platform those of all banks."""
+
+    encoder: Encoder
+    whitening: Whitening
+    of: Mapping[str, Slices]
+
+    @property
+    def training_rows(self) -> np.ndarray:
+        """The table's rows that are trained on, each once, int64."""
+        return np.unique(np.concatenate([slices.rows[TRAIN] for slices in self.of.values()]))
+
+
+Fit = Callable[[dict[str, ColumnData]], tuple[Encoder, Whitening]]
+
+
+def prepare(table: Table, rows: Mapping[str, np.ndarray], party: str, plan: Plan, fit: Fit | None = None) -> Prepared:
+    """`rows`: by bank the aligned rows of `table` in joint order, int64 (m,); `fit` gives encoder and whitening from
+    the columns of the training rows, by default from these alone."""
+    slices = {bank: _slices(table, aligned, plan) for bank, aligned in rows.items()}
+    training = np.sort(np.concatenate([parts[TRAIN] for parts in slices.values()]))
+    columns = table.take(training).select(list(plan.parties[party].columns))
+    encoder, whitening = fit(columns) if fit else _fit_alone(columns, plan)
+    return Prepared(encoder, whitening, {
+        bank: Slices(tuple(transformed(table, part, encoder, whitening) for part in parts), parts)
+        for bank, parts in slices.items()
+    })
+
+
+def _fit_alone(columns: dict[str, ColumnData], plan: Plan) -> tuple[Encoder, Whitening]:
     model = plan.model
-    encoder = Encoder.fit(fitting, method=model.encoding, bins=model.bins, minimum_support=model.minimum_support)
-    whitening = Whitening.fit(encoder.transform(fitting))
-    columns = [transformed(table, part, encoder, whitening) for part in slices]
-    return Prepared(encoder, whitening, tuple(columns), slices)
+    encoder = Encoder.fit(columns, method=model.encoding, bins=model.bins, minimum_support=model.minimum_support)
+    return encoder, Whitening.fit(encoder.transform(columns))
 
 
 def transformed(table: Table, rows: np.ndarray, encoder: Encoder, whitening: Whitening) -> np.ndarray:

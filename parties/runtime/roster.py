@@ -13,14 +13,16 @@ from protocols.role import Role
 
 
 def peers(plan: Plan, party: str) -> tuple[str, ...]:
-    """Whom a party has a link to: the bank to all platforms, the first platform to all, the others to these two."""
-    bank, (lead, *others) = plan.label_party, plan.feature_parties
-    return {bank: plan.feature_parties, lead: (bank, *others)}.get(party, (bank, lead))
+    """Whom a party has a link to: a bank and the first platform to all, the other platforms to these."""
+    banks, (lead, *others) = plan.label_parties, plan.feature_parties
+    if party in banks:
+        return (*(name for name in banks if name != party), *plan.feature_parties)
+    return (*banks, *others) if party == lead else (*banks, lead)
 
 
 def counterparts(plan: Plan, party: str) -> tuple[str, ...]:
-    """Whom a party aligns with: the bank with every platform, each platform with the bank."""
-    return plan.feature_parties if party == plan.label_party else (plan.label_party,)
+    """Whom a party aligns with: each bank with every platform, each platform with every bank."""
+    return plan.feature_parties if party in plan.label_parties else plan.label_parties
 
 
 def alignment(agreement: SignedAgreement, party: str, peer: str) -> AlignmentParams:
@@ -35,9 +37,19 @@ def alignment(agreement: SignedAgreement, party: str, peer: str) -> AlignmentPar
     )
 
 
-def joint(plan: Plan, party: str, pairs: list[np.ndarray]) -> Role:
-    """The role that finds those known to all among `pairs`, the rows that each pair has in common."""
+def own_banks(plan: Plan, party: str) -> tuple[str, ...]:
+    """Whose rows a party trains on: a bank its own, a platform those of every bank."""
+    return (party,) if party in plan.label_parties else plan.label_parties
+
+
+def summands(plan: Plan, party: str) -> tuple[str, ...]:
+    """Of whose messages a party may get the sum: a bank of the platforms', a platform of the banks'."""
+    return plan.feature_parties if party in plan.label_parties else plan.label_parties
+
+
+def joint(plan: Plan, party: str, bank: str, pairs: list[np.ndarray]) -> Role:
+    """The role that finds, among `pairs`, the rows that each pair has in common, a bank's people known to all."""
     minimum = plan.alignment.minimum_intersection
-    if party == plan.label_party:
+    if party == bank:
         return LabelJoint(plan.feature_parties, pairs, minimum)
-    return FeatureJoint(plan.label_party, pairs[0], minimum)
+    return FeatureJoint(bank, pairs[0], minimum)

@@ -1,75 +1,36 @@
-"""Drives one run of one party, phase by phase, in a thread of its own.
+"""Drives one run of one party, phase by phase (`phases.py`), in a thread of its own.
 
-    train   align -> encode -> train -> evaluate -> publish
-    score   align -> score -> publish
-
-What a phase found is a fact in the run's store, so a run that was interrupted goes on where it was. The two parties
-never wait without a deadline: the link ends the run when the peer is silent for too long.
+What a phase found is a fact in the run's store, so a run that was interrupted goes on where it was. Parties never wait
+without a deadline: the link ends the run when the peer is silent for too long.
 """
 from __future__ import annotations
 
 import functools
 import json
 import logging
-import secrets
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from parties.runtime import roster
 from parties.runtime.bulk import Bulk
-from parties.runtime.config import LoadedParty
 from parties.runtime.egress import COEFFICIENTS, Egress
-from parties.runtime.files import digest, write_csv
-from parties.runtime.hub_client import HubClient
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
-from parties.runtime.preparation import Prepared, prepare
-from parties.runtime.releases import Releases
+from parties.runtime.phases import MODEL_FACTS, Node, Phases, model_id, secret_facts
 from parties.runtime.reporter import Reporter
 from parties.runtime.run_store import Handled, RunStore
-from parties.runtime.side import ParallelMap, Side
-from parties.runtime.tables import Table, load_table
-from parties.runtime.vault import Vault
 from protocols.agreement import SignedAgreement
-from protocols.audit import SALT_BYTES, row_commitment
-from protocols.checkpoints import CheckpointExchange
-from protocols.crypto.keys import KeyPair
-from protocols.errors import DataError, RunFailed, SealscoreError
-from protocols.node.audit_log import AuditLog
-from protocols.plan import seats
-from protocols.psi.slices import TRAIN
+from protocols.errors import RunFailed, SealscoreError
 from protocols.role import Message, Role
-from protocols.scorecard.training import Coefficients, TrainingConfig
-from protocols.state import pack, unpack
 
 log = logging.getLogger("sealscore.run")
 NOTHING_SPENT = b'{"seconds": 0, "bytes": 0, "bytes_in": 0, "done": false}'
 REFUSALS_EACH = 32  # of a kind and run are recorded one by one
 STOP_S = 6.0  # what a step under way may take when the node stops or the run is continued anew
-SECRET_FACTS = ("keys", "train.peer_public")
-SECRET_ROLES = ("align", "train", "evaluate", "score")
-MODEL_FACTS = ("align.rows", "align.salt", "table", "report", "metrics")  # gone too when a run is cancelled
-
-
-@dataclass(frozen=True, repr=False)
-class Node:
-    """What a run needs of its daemon."""
-
-    party: LoadedParty
-    side: Callable[[], Side]
-    audit: AuditLog
-    vault: Vault
-    hub: HubClient
-    releases: Releases
-    on_frame: Callable[[str, bytes], None]
 
 
 class Stopped(SealscoreError):
@@ -97,7 +58,6 @@ class RunDriver:
         self._peers = roster.peers(agreement.plan, self._name)
         self._store = RunStore(folder / "run.db")
         self._egress = Egress(self.run, self._plan.kind, self._store, node.audit)
-        self._side = node.side()
         self._halt = threading.Event()
         self._telling = threading.Lock()
         self._mail: Mailroom | None = None
@@ -192,14 +152,15 @@ class RunDriver:
             self._await_delivery()
 
     def _phases(self) -> None:
-        rows = self._timed("align", self._align)
+        do = Phases(self._node, self._agreement, self._identities, self._store, self._drive)
+        rows = self._timed("align", do.align)
         if self._plan.kind == "train":
-            prepared = self._timed("encode", lambda: self._prepare(rows))
-            coefficients = self._timed("train", lambda: self._train(prepared))
-            self._timed("evaluate", lambda: self._evaluate(prepared, coefficients))
+            prepared = self._timed("encode", lambda: do.encode(rows))
+            coefficients = self._timed("train", lambda: do.train(prepared))
+            self._timed("evaluate", lambda: do.evaluate(prepared, coefficients))
         else:
-            self._timed("score", lambda: self._score(rows))
-        self._timed("publish", self._exchange_checkpoints)
+            self._timed("score", lambda: do.score(rows))
+        self._timed("publish", do.exchange_checkpoints)
 
     def _open_links(self) -> None:
         deadline_s, most = self._plan.limits.peer_deadline_s, self._node.party.policy.maximum_message_bytes
@@ -228,7 +189,7 @@ class RunDriver:
         """Leave the run in a state that says all: here, durably, then at the coordinator."""
         self._phase = phase or self._phase
         if state != "finished":
-            self._node.vault.discard(self._model_id())
+            self._node.vault.discard(model_id(self.run))
             if COEFFICIENTS not in self._egress.openings():
                 self._node.releases.forget(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})
@@ -242,7 +203,7 @@ class RunDriver:
 
     def _erase(self) -> None:
         """Nothing secret outlives the run, but that a failed one may be resumed, with the same keys and bytes."""
-        secret = SECRET_FACTS + tuple(name for phase in SECRET_ROLES for name in self._role_facts(phase))
+        secret = secret_facts(self._plan)
         if self.state == "finished":
             self._store.erase(secret, outbox=False)
         elif self.state == "cancelled":
@@ -285,114 +246,6 @@ class RunDriver:
         if self._mail is not None:
             self._mail.close()
 
-    # -- phases
-
-    def _align(self) -> np.ndarray:
-        known = self._store.get("align.rows")
-        if known is not None:
-            return unpack(known)["rows"]
-        table = self._table()
-        with ThreadPoolExecutor() as pool:
-            pairs = [self._align_with(peer, table, pool.map) for peer in roster.counterparts(self._plan, self._name)]
-        rows = pairs[0]
-        if len(self._plan.feature_parties) > 1:
-            role = roster.joint(self._plan, self._name, pairs)
-            rows = self._drive("align", role, self._plan.label_party, "joint").rows
-        commitment = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
-        self._note("rows", {"count": len(rows), "commitment": row_commitment(commitment, (table.ids[r] for r in rows))})
-        self._store.commit({"align.rows": pack({"rows": rows}), "align.salt": commitment,
-                            **dict.fromkeys(self._role_facts("align"))})
-        return rows
-
-    def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> np.ndarray:
-        params = roster.alignment(self._agreement, self._name, peer)
-        return self._drive("align", self._side.aligner(table.ids, peer, params, parallel_map), peer).rows
-
-    def _table(self) -> Table:
-        """The plan's table, read anew for every run."""
-        if not hasattr(self, "_loaded"):
-            party, name = self._node.party, self._plan.parties[self._name].table
-            config = party.table(name)
-            self._check_unchanged(party.home / config.path)
-            self._loaded = load_table(config, party.home)
-        return self._loaded
-
-    def _check_unchanged(self, path: Path) -> None:
-        """Aligned rows are numbers of rows: with another table behind them a resumed run would mix people up."""
-        now, before = digest(path), self._store.get("table")
-        if now is None:
-            return  # loading it says so
-        if before not in (None, now):
-            raise DataError(f"{path.name}: the table was changed since this run began; start a new run")
-        self._store.put("table", now)
-
-    def _prepare(self, rows: np.ndarray) -> Prepared:
-        return prepare(self._table(), rows, self._name, self._plan)
-
-    def _train(self, prepared: Prepared) -> Coefficients:
-        model = self._plan.model
-        check = functools.partial(self._check_release, prepared)
-        config = TrainingConfig(self._name, self._plan.label_party, tuple(self._plan.feature_parties),
-                                model.steps, model.l2, check, self._node.party.policy.tile_cache_bytes)
-        public = self._store.get("train.peer_public")
-        role = self._side.trainer(self._table(), prepared, self._plan, self._keys, config, public)
-        return self._drive("train", role)
-
-    def _check_release(self, prepared: Prepared, rows: int, coefficients: int) -> None:
-        """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused."""
-        ids, releases = self._table().ids, self._node.releases
-        people = [ids[row] for row in prepared.rows[TRAIN]]
-        training = bytes.fromhex(self._plan.digest()) + self._store.get("table")
-        releases.record(self.run, training, people, coefficients)  # first: of two runs at once one must see the other
-        self._node.party.policy.check_rows(rows, coefficients, releases.earlier(self.run, training, people))
-
-    def _keys(self) -> KeyPair:
-        """Fresh for every training; kept until it ends, so that it can go on after a crash."""
-        kept = self._store.get("keys")
-        if kept is not None:
-            return KeyPair.from_secret_bytes(kept)
-        keys = KeyPair.generate()
-        self._store.put("keys", keys.secret_bytes())
-        return keys
-
-    def _evaluate(self, prepared: Prepared, own: Coefficients) -> None:
-        role = self._side.holdout(self._table(), prepared, self._plan, own, self._name)
-        self._drive("evaluate", role)
-        if not self._side.verdict(role):
-            cause = "the joint model is no better than the bank's own on the hold-out, so nothing is published"
-            raise RunFailed(self._name, "evaluate", cause, "take other columns or another encoding")
-        half = {
-            "version": 1, "model_id": self._model_id(), "run": self.run, "party": self._name,
-            "agreement": self._agreement.digest().hex(), "status": "pending", "parties": seats(self._plan),
-            "table": self._plan.parties[self._name].table,
-            **self._side.half(prepared, own, role),
-        }
-        self._node.vault.put(self._model_id(), half)
-        report = self._side.report(prepared, own, role) | {
-            "training": {"rows": own.rows, "columns": len(own.own), "columns_peer": own.columns_peer,
-                         "steps": own.steps, "step_grid": own.grid},
-        }
-        self._store.put("report", json.dumps(report).encode())
-        self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
-
-    def _score(self, rows: np.ndarray) -> None:
-        half = self._node.vault.get(self._plan.model_id)
-        role = self._side.scorer(self._table(), rows, half, self._plan, self._name)
-        self._drive("score", role)
-        columns = self._side.scored(role, self._table(), rows, half)
-        if columns is not None:
-            target = self._node.party.state / "scores" / f"{self.run}.csv"
-            write_csv(target, columns)
-            log.info("run %s: scores of %d rows in %s", self.run, len(rows), target)
-
-    def _exchange_checkpoints(self) -> None:
-        """Parties keep signed checkpoints of each other's logs: a log rewritten later contradicts them."""
-        audit = self._node.audit
-        for peer in self._peers:
-            take = functools.partial(audit.record_peer_checkpoint, peer, self._identities[peer])
-            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take)
-            self._drive("publish", role, peer)
-
     # -- driving a role
 
     def _drive(self, phase: str, role: Role, peer: str | None = None, part: str | None = None) -> Any:
@@ -417,10 +270,6 @@ class RunDriver:
             self._reporter.progress(phase, role, self._traffic())
         return role.result()
 
-    def _role_facts(self, phase: str) -> tuple[str, ...]:
-        """All names under which `_drive` keeps a role's state in this phase."""
-        return tuple(f"{phase}.role{part}" for part in ("", ".joint", *(f".{peer}" for peer in self._peers)))
-
     def _release(
         self, phase: str, name: str, role: Role, messages: list[Message], handled: tuple[Handled, ...]
     ) -> None:
@@ -433,7 +282,7 @@ class RunDriver:
     def _receive(self, phase: str, expected: str) -> Inbound:
         while True:
             self._check_stopped()
-            inbound = self._mail.receive(phase, expected, self._plan.feature_parties)
+            inbound = self._mail.receive(phase, expected, roster.summands(self._plan, self._name))
             if inbound is not None:
                 return inbound
 
@@ -484,12 +333,9 @@ class RunDriver:
         return {} if self._mail is None else {"bytes_out": self._mail.bytes_out, "bytes_in": self._mail.bytes_in}
 
     def _closing_facts(self) -> dict[str, Any]:
-        model = self._model_id()
+        model = model_id(self.run)
         digest = {"digest": self._node.vault.digest(model)} if self._plan.kind == "train" else {}
         return {"openings": self._egress.openings(), **digest}
-
-    def _model_id(self) -> str:
-        return "m-" + self.run.removeprefix("r-")
 
     # -- for the daemon
 

@@ -9,6 +9,7 @@ import numpy as np
 from parties.runtime.preparation import Prepared
 from parties.runtime.tables import Table
 from protocols.crypto.keys import KeyPair
+from protocols.crypto.zero_sharing import Circle
 from protocols.plan import Plan
 from protocols.psi.parameters import AlignmentParams
 from protocols.role import Role
@@ -34,11 +35,12 @@ class Side(Protocol):
         keys: Callable[[], KeyPair],
         config: TrainingConfig,
         peer_public: bytes | None,
+        circle: Circle | None,
     ) -> Trainer:
-        """The role in training."""
+        """The role in training; `circle`: of the banks, at a bank of several."""
 
-    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str) -> Role:
-        """The role of `party` in calibration and evaluation."""
+    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str) -> Role:
+        """The role of `party` in calibration and evaluation with the rows of `bank`."""
 
     def verdict(self, role: Role) -> bool:
         """Whether the model is kept, from the ended hold-out role."""

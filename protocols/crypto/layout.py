@@ -9,19 +9,20 @@ fan   many rows, few columns. One upload, expanded by the evaluator into one pol
       Laine, Setty, "PIR with Compressed Queries", IEEE S&P 2018, section 3.3); one reply per N/f rows.
 
 The fold f = 1, 2, 4 or 8 trades key switches, which packing and expansion need, for uploads or replies. "compact"
-means dot or fan, whichever suits the shape, with the cheapest fold, and tile where neither does.
+means dot or fan, whichever suits the shape, with the cheapest fold, and tile where neither does. "dot1" to "dot8" name
+the fold: matrices with equally many rows then have replies that can be added up, however long the rows are.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from protocols.crypto.params import DEGREE
 
-LayoutName = Literal["tile", "compact"]
+LayoutName = Literal["tile", "compact", "dot1", "dot2", "dot4", "dot8"]
 LARGEST_COMPACT = 1024
 """Dot products packed, or columns expanded, at most: bounds the evaluator's memory by 268 MB."""
 FOLDS = (1, 2, 4, 8)
@@ -130,8 +131,14 @@ zero, mask, decryption) and of an upload."""
 def _compact(rows: int, columns: int, fold: int) -> Layout:
     width = DEGREE // fold
     if columns > rows:
-        return Layout("dot", rows, columns, columns_per_tile=width, rows_per_tile=rows, fold=fold)
+        return _dot(rows, columns, fold)
     return Layout("fan", rows, columns, columns_per_tile=columns, rows_per_tile=width, fold=fold)
+
+
+def _dot(rows: int, columns: int, fold: int) -> Layout:
+    if rows > LARGEST_COMPACT:
+        raise ValueError(f"expected at most {LARGEST_COMPACT} dot products in one reply, got {rows}")
+    return Layout("dot", rows, columns, columns_per_tile=DEGREE // fold, rows_per_tile=rows, fold=fold)
 
 
 def _compact_cost(plan: Layout) -> int:
@@ -150,8 +157,10 @@ def _tile_columns(rows: int, columns: int) -> int:
 def layout_of(shape: tuple[int, int], name: LayoutName) -> Layout:
     """The layout both sides derive from the agreed shape (rows, columns) and name; ValueError on another name."""
     rows, columns = shape
-    if rows < 1 or columns < 1 or name not in ("tile", "compact"):
-        raise ValueError(f"expected a shape of at least 1×1 and layout tile or compact, got {rows}×{columns}, {name}")
+    if rows < 1 or columns < 1 or name not in get_args(LayoutName):
+        raise ValueError(f"expected a shape of at least 1×1 and a layout's name, got {rows}×{columns}, {name}")
+    if name.startswith("dot"):
+        return _dot(rows, columns, int(name[3:]))
     if name == "compact" and min(shape) <= LARGEST_COMPACT:
         return min((_compact(rows, columns, fold) for fold in FOLDS), key=_compact_cost)
     width = _tile_columns(rows, columns)

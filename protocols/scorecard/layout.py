@@ -58,6 +58,27 @@ def power_rows(rows: int) -> int:
     return min(rows, max(POWER_ROWS, rows // 4))
 
 
+def bank_power_rows(own: int, rows: int) -> int:
+    """Those of one of several banks with `own` rows of `rows` in all."""
+    return max(1, own * power_rows(rows) // rows)
+
+
+def declared_rows(rows: int) -> int:
+    """What several banks may know of their rows in all: five binary digits, rounded up, so at most 1/16 too many."""
+    unit = 1 << max(0, rows.bit_length() - 5)
+    return -(-rows // unit) * unit
+
+
+def fewest_rows(declared: int) -> int:
+    """The least that a declared number can stand for."""
+    return declared - (1 << max(0, declared.bit_length() - 5)) + 1
+
+
+def grid(value: float) -> int:
+    """k with 2^(k/2) >= value, the least: a number told to within a factor of the square root of 2."""
+    return math.ceil(2 * math.log2(value))
+
+
 @dataclass(frozen=True)
 class Scale:
     """A positive real number as constant / 2^shift with a 5-bit constant: multiply a share, then truncate."""
@@ -113,7 +134,7 @@ def _within_budget(layout: Layout, rows: int, coefficients: int, steps: int) -> 
 
 def eigenvalue_grid(eigenvalue: float) -> int:
     """k with 2^(k/2) >= 1.2 * eigenvalue: what is announced instead of the eigenvalue itself."""
-    return math.ceil(2 * math.log2(1.2 * eigenvalue))
+    return grid(1.2 * eigenvalue)
 
 
 def learning_rate(grid: int, l2: float) -> float:

@@ -1,20 +1,23 @@
 """What all parties of strict training share: one pass = forward, residual, backward, all on shares.
 
-One bank B holds labels and columns, M platforms hold columns; the first platform is the *lead*. Every vector is shared
-between two sides only, so that shares may be truncated locally: the bank on one side, the platforms on the other. A
-platform holds the platforms' share of its own block; what belongs to no single platform (scores, residuals, the bank's
-block) the lead holds. One pass takes shares of a vector v and gives shares of g = X^T (D (X v) + offset):
+K banks hold labels and columns of their own people, M platforms hold columns of all of them; the first bank is the
+*speaker*, the first platform the *lead*. Every vector is shared between two sides only, so that shares may be truncated
+locally: the banks on one side, the platforms on the other. A platform holds the platforms' share of its own block; what
+belongs to no single platform (scores, residuals, the banks' block) the lead holds. Scores and residuals are of one
+bank's rows, and that bank holds the other share; coefficients are common to all banks, and all banks hold the same
+share of them. One pass takes shares of a vector v and gives shares of g = X^T (D (X v) + offset), bank by bank:
 
     all       forward.request / forward.reply     fresh shares of X v, truncated to z; the platforms' replies are summed
     lead      residual.request / residual.reply   shares of D z: the bank holds D = p0 (1 - p0) in the clear
     lead      residual.share                      the other platforms get the lead's share of the residual
-    all       backward.request / backward.reply   fresh shares of X^T r; the platforms' replies are summed
+    all       backward.request / backward.reply   fresh shares of X^T r; platforms' and banks' replies are summed
+    banks     gradient.share                      (several banks) a bank's covered share: the sum over banks counts
 
 Six passes without offset are power iterations that find the step size; then a fixed number of passes with offset are
 accelerated gradient steps (Nesterov, momentum 9/16) on one exact re-weighted least-squares step around the bank's own
 score ("anchored"). No value is opened between `init` and `coefficients` but the two norms of the power iteration.
 
-Here is what is local or the same for all; `label_party.py` is the bank, `feature_party.py` are the platforms.
+Here is what is local or the same for all; `label_party.py` are the banks, `feature_party.py` the platforms.
 """
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ import struct
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,7 +33,7 @@ from protocols.crypto import product
 from protocols.crypto.aggregate import MOST_SUMMANDS
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair, PeerKeys
-from protocols.crypto.layout import layout_of
+from protocols.crypto.layout import LayoutName, layout_of
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import ConfigError, DataError, MalformedMessage
@@ -37,7 +41,7 @@ from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
 from protocols.state import pack, unpack
 
-SETUP = struct.Struct("<QI")  # training rows, own whitened columns
+SETUP = struct.Struct("<QQI")  # training rows of the two, of all banks (declared), columns of the sender's block
 RELEASE_FLOOD_BITS = 12  # released coefficients are flooded by +-2^-12 in whitened units
 NORM_FLOOD_GAP = 18  # an opened squared norm, at scale 2 * point_bits, is flooded by 2^(2 * point_bits - 18)
 MAXIMUM_HINTS = 1024  # opened numbers per key: each lowers the key's dimension by at most one (SECURITY.md)
@@ -50,25 +54,53 @@ class TrainingConfig:
     """What all parties know before they begin. `check_rows(rows, coefficients)` raises PolicyRefused."""
 
     party: str
-    bank: str
+    banks: tuple[str, ...]  # the speaker first
     platforms: tuple[str, ...]  # the lead first
     steps: int
     l2: float
     check_rows: Callable[[int, int], None]
     cache_bytes: int
+    intercepts: Literal["bank", "common"] = "bank"
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.platforms) <= MOST_SUMMANDS:
-            raise ConfigError(f"expected 1 to {MOST_SUMMANDS} platforms in a training, got {len(self.platforms)}")
+        if not 1 <= len(self.platforms) <= MOST_SUMMANDS or not 1 <= len(self.banks) <= MOST_SUMMANDS:
+            raise ConfigError(f"expected 1 to {MOST_SUMMANDS} banks and as many platforms in a training, got "
+                              f"{len(self.banks)} and {len(self.platforms)}")
 
     @property
     def lead(self) -> str:
         return self.platforms[0]
 
     @property
+    def speaker(self) -> str:
+        return self.banks[0]
+
+    @property
     def summed(self) -> bool:
         """Whether the platforms' replies are added up on their way; one platform's go to the bank as they are."""
         return len(self.platforms) > 1
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several banks."""
+        return len(self.banks) > 1
+
+    def released_to(self, bank: str, columns: int) -> np.ndarray:
+        """Places of the banks' block, of `columns` columns, whose coefficients a bank gets."""
+        own = self.banks.index(bank) if self.constants > 1 else 0
+        return np.r_[own, self.constants : columns]
+
+    @property
+    def constants(self) -> int:
+        """Columns of the banks' block that stand for intercepts; they come first and carry no ridge."""
+        return len(self.banks) if self.intercepts == "bank" else 1
+
+
+def even_start(columns: int) -> np.ndarray:
+    """(columns,) of length 1. A power iteration may start from any vector with a part in every direction; a fixed one
+    makes runs repeatable. It protects nothing."""
+    start = np.cos(np.arange(1, columns + 1) * 2.399963)
+    return start / np.linalg.norm(start)
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,24 +117,23 @@ class Coefficients:
 class Trainer(Role):
     """Common part of all roles.
 
-    `columns`: own whitened training columns, float (n, d); the bank's first column is ones. State names: `…_own` is
-    one's own block of a vector, `…_peer` what one holds of other parties' blocks: the bank all platforms' blocks in
-    the plan's order, the lead the bank's block, the other platforms nothing.
+    `_matrices`: own training columns in fixed point, (n, d) int64, per bank whose rows one holds: a bank its own, a
+    platform those of all banks. State names: `…_own` is the own side's block of a vector, `…_peer` what one holds of
+    the other side's: a bank all platforms' blocks in the plan's order, the lead the banks' block, the other platforms
+    nothing. What belongs to one bank's rows carries its name: `z.BANK`, `r.BANK`.
     """
 
-    party_first: bool  # the bank truncates as first party, the platforms as second
+    party_first: bool  # banks truncate as first party, the platforms as second
 
-    def __init__(
-        self, columns: np.ndarray, keys: KeyPair | None, config: TrainingConfig, peer_public: bytes | None = None
-    ):
+    def __init__(self, keys: KeyPair | None, config: TrainingConfig, peer_public: bytes | None = None):
         self._keys, self._config = keys, config
-        self._matrix = to_fixed(columns, fixed.FEATURE_BITS)
-        self._columns = self._matrix / 2.0**fixed.FEATURE_BITS
-        self._rows, self._own = columns.shape
-        self.peer_public = peer_public  # as it came in `setup`; the driver keeps it beside the snapshots
-        self._peer_keys: PeerKeys | None = None
-        self._tiles: dict[tuple[int, bool], MatrixTiles] = {}
-        self._s: dict = {"from": self._first_sender(), "expect": "setup", "number": 0, "grid": None}
+        self._matrices: dict[str, np.ndarray] = {}
+        self._own = 0  # columns of the own block
+        self.peer_public = peer_public  # as it came from all who ask; the driver keeps it beside the snapshots
+        self._peer_keys: dict[str, PeerKeys] = {}
+        self._tiles: dict[tuple[str, int, bool], MatrixTiles] = {}
+        self._s: dict = {"number": 0, "grid": None}
+        self._await_first()
         self._result: Coefficients | None = None
 
     # -- the Role interface
@@ -113,11 +144,16 @@ class Trainer(Role):
         return self._s["from"]
 
     def handle(self, message: Message) -> list[Message]:
-        """Take the one message that may come now; MalformedMessage for any other."""
+        """Take the one message that may come now; MalformedMessage for any other, which changes nothing."""
         sender, expected = self._s["from"], self._s["expect"]
         if (message.peer, message.kind) != (sender, expected):
             raise MalformedMessage(f"training: expected {expected} from {sender}, got {message.kind}")
-        return getattr(self, "_on_" + expected.replace(".", "_"))(message.payload)
+        before = dict(self._s)
+        try:
+            return getattr(self, "_on_" + expected.replace(".", "_"))(message.payload)
+        except Exception:
+            self._s = before
+            raise
 
     def result(self) -> Coefficients | None:
         """Own coefficients once the training has ended."""
@@ -132,9 +168,9 @@ class Trainer(Role):
         """Take back a snapshot."""
         self._s = unpack(state)
         if self.peer_public is not None:
-            self._peer_keys = PeerKeys.from_bytes(self.peer_public)
+            self._take_keys(self.peer_public)
         if "widths" in self._s:
-            self._layout = fixed.choose(self._rows, self._total(), self._config.steps)
+            self._layout = fixed.choose(self._s["rows"], self._total(), self._config.steps)
         if "result" in self._s:
             self._result = self._coefficients(self._s.pop("result"))
 
@@ -147,38 +183,53 @@ class Trainer(Role):
         """What is due next, with what this step leaves behind."""
         self._s |= {"from": sender, "expect": kind, **state}
 
-    def _message(self, peer: str, kind: str, payload: bytes, opening: Opening | None = None) -> Message:
-        return Message(peer, kind, payload, opening)
+    def _sender(self, names: tuple[str, ...]) -> int:
+        """Number of the party among `names` whose message is due."""
+        return names.index(self._s["from"])
+
+    def _await_each(self, names: tuple[str, ...], kind: str, index: int) -> bool:
+        """Await `kind` of the party after `index`; False when that was the last."""
+        if index + 1 == len(names):
+            return False
+        self._await(names[index + 1], kind)
+        return True
 
     # -- setup
 
-    def _parse_setup(self, payload: bytes) -> tuple[int, bytes]:
-        """(columns of the sender, the rest) of a setup for the same rows."""
+    def _parse_setup(self, payload: bytes, bank: str) -> tuple[int, int, bytes]:
+        """(declared rows of all banks, columns of the sender, the rest) of a setup for the same rows of `bank`."""
         if len(payload) < SETUP.size:
             raise MalformedMessage(f"training setup of {len(payload)} bytes")
-        rows, columns = SETUP.unpack_from(payload)
-        if rows != self._rows:
-            raise MalformedMessage(f"expected {self._rows} training rows at the peer, got {rows}")
+        rows, declared, columns = SETUP.unpack_from(payload)
+        expected = len(self._matrices[bank])
+        if rows != expected:
+            raise MalformedMessage(f"expected {expected} training rows at the peer, got {rows}")
+        if declared != self._s.get("rows", declared) or declared < rows:
+            raise MalformedMessage(f"expected the same number of all banks' rows from all parties, got {declared}")
         if not 1 <= columns <= 65536:
             raise MalformedMessage(f"expected 1 to 65536 columns at the peer, got {columns}")
-        return columns, payload[SETUP.size:]
+        return declared, columns, payload[SETUP.size:]
 
     def _check_size(self, bank_columns: int, widths: np.ndarray) -> None:
         """Few enough opened numbers for each key, and rows enough for all coefficients."""
         largest = max(bank_columns, int(widths.sum()))
         if largest + 2 > MAXIMUM_HINTS:
             raise DataError(f"expected at most {MAXIMUM_HINTS - 2} whitened columns a side, got {bank_columns} of the "
-                            f"bank and {int(widths.sum())} of the platforms")
-        self._config.check_rows(self._rows, bank_columns + int(widths.sum()))
+                            f"banks and {int(widths.sum())} of the platforms")
+        rows = fixed.fewest_rows(self._s["rows"]) if self._config.several else self._s["rows"]
+        self._config.check_rows(rows, bank_columns + int(widths.sum()))
 
-    def _draw_start(self) -> dict[str, np.ndarray]:
-        """What goes to the other side of the own start points: a share pair (x, 0) would break truncation."""
-        own = {"power": self._power_start(), "w": self._weight_start()}
-        given = {name: RING.random(self._own) for name in own}
-        bits = {"power": self._layout.point_bits, "w": self._layout.weight_bits}
-        kept = {name: RING.sub(RING.encode(to_fixed(start, bits[name])), given[name]) for name, start in own.items()}
-        self._s |= {"v_own": kept["power"], "w_own": kept["w"]}
-        return given
+    def _take_keys(self, public: bytes) -> None:
+        """Public keys of all who ask this party, in the plan's order."""
+        askers, size = self._askers(), len(public) // len(self._askers())
+        self._peer_keys = {name: PeerKeys.from_bytes(public[i * size : (i + 1) * size])
+                           for i, name in enumerate(askers)}
+
+    def _start_points(self) -> dict[str, np.ndarray]:
+        """Own start points in fixed point: of the power iteration and of the coefficients."""
+        own = {"power": (self._power_start(), self._layout.point_bits),
+               "w": (self._weight_start(), self._layout.weight_bits)}
+        return {name: RING.encode(to_fixed(start, bits)) for name, (start, bits) in own.items()}
 
     @staticmethod
     def _init_payload(given: dict[str, np.ndarray]) -> bytes:
@@ -191,16 +242,27 @@ class Trainer(Role):
             raise MalformedMessage(f"expected {2 * size} bytes of start shares, got {len(payload)}")
         return RING.from_bytes(payload[:size], columns), RING.from_bytes(payload[size:], columns)
 
+    # -- step size
+
+    def _on_step_size(self, payload: bytes) -> list[Message]:
+        if len(payload) != 1:
+            raise MalformedMessage(f"expected 1 byte of step size, got {len(payload)}")
+        (grid,) = struct.unpack("<b", payload)
+        if not -40 <= grid <= 10:
+            raise MalformedMessage("a step size outside the allowed grid")
+        return self._begin_training(grid)
+
     # -- the ends of a pass
 
     def _end_pass(self) -> list[Message]:
         """Shares of the whole gradient are there."""
-        rows = self._pass_rows()
         self._s["number"] += 1
-        return self._end_power_pass(rows) if self._s["number"] <= fixed.POWER_PASSES else self._end_step()
+        if self._s["number"] > fixed.POWER_PASSES:
+            return self._end_step()
+        return self._end_power_pass(fixed.power_rows(self._s["rows"]))
 
     def _end_power_pass(self, rows: int) -> list[Message]:
-        """v <- X^T D X v / n over the n rows of the pass, at the scale of v."""
+        """v <- X^T D X v / n over the n rows of the pass at all banks, at the scale of v."""
         factor = fixed.power_scale(self._layout, rows)
         last = self._s["number"] == fixed.POWER_PASSES
         for side in ("own", "peer"):
@@ -228,7 +290,7 @@ class Trainer(Role):
     def _end_step(self) -> list[Message]:
         """w = v - rate * (g / n + l2 v); no ridge on the intercept."""
         rate = fixed.learning_rate(self._s["grid"], self._config.l2)
-        step = fixed.scale(rate / self._rows * 2.0 ** (self._layout.weight_bits - self._layout.gradient_bits))
+        step = fixed.scale(rate / self._s["rows"] * 2.0 ** (self._layout.weight_bits - self._layout.gradient_bits))
         ridge = fixed.scale(rate * self._config.l2 * 2.0**-fixed.MOMENTUM_BITS) if self._config.l2 else None
         for side in ("own", "peer"):
             point = self._s[f"v_{side}"]
@@ -236,70 +298,93 @@ class Trainer(Role):
             if ridge is not None:
                 shrink = self._scaled(point, ridge)
                 if self.party_first == (side == "own"):
-                    shrink[:, :1] = 0  # the bank's first column is the intercept
+                    shrink[:, : self._config.constants] = 0
                 new = RING.sub(new, shrink)
             self._s[f"old_{side}"], self._s[f"w_{side}"] = self._s[f"w_{side}"], new
         if self._s["number"] < fixed.POWER_PASSES + self._config.steps:
             return self._begin_step()
         return self._release()
 
-    def _coefficients_message(self, peer: str, share: np.ndarray) -> Message:
-        """One's share of the peer's coefficients, flooded: opened once, at the end."""
+    def _flooded(self, share: np.ndarray) -> np.ndarray:
+        """One's share of the other side's coefficients, flooded once: all who learn one of them get the same."""
         columns = share.shape[1]
         bits = self._layout.weight_bits - RELEASE_FLOOD_BITS + 1
-        flood = RING.random_below_bits(columns, bits)
         centre = RING.encode(np.full(columns, 1 << (bits - 1), dtype=np.int64))
-        payload = RING.to_bytes(RING.add(share, RING.sub(flood, centre)))
-        return self._message(peer, "coefficients", payload, Opening("coefficients", peer, columns))
+        return RING.add(share, RING.sub(RING.random_below_bits(columns, bits), centre))
+
+    @staticmethod
+    def _coefficients_message(peer: str, flooded: np.ndarray) -> Message:
+        columns = flooded.shape[1]
+        return Message(peer, "coefficients", RING.to_bytes(flooded), Opening("coefficients", peer, columns))
 
     def _on_coefficients(self, payload: bytes) -> list[Message]:
-        if len(payload) != 16 * self._own:
-            raise MalformedMessage(f"expected {16 * self._own} bytes of coefficients, got {len(payload)}")
-        opened = RING.add(self._s["w_own"], RING.from_bytes(payload, self._own))
-        self._result = self._coefficients(RING.to_float(opened) / 2.0**self._layout.weight_bits)
-        kept = {name: self._s[name] for name in ("number", "bank_columns", "widths", "grid")}
-        self._s = kept | {"from": None, "expect": "nothing more"}
+        kept = self._released()
+        if len(payload) != 16 * len(kept):
+            raise MalformedMessage(f"expected {16 * len(kept)} bytes of coefficients, got {len(payload)}")
+        opened = RING.add(self._s["w_own"][:, kept], RING.from_bytes(payload, len(kept)))
+        self._result = self._coefficients(self._in_own_units(RING.to_float(opened) / 2.0**self._layout.weight_bits))
+        facts = {name: self._s[name] for name in ("number", "bank_columns", "widths", "grid", "rows")}
+        self._s = facts | {"from": None, "expect": "nothing more"}
         return []
+
+    def _released(self) -> np.ndarray:
+        """Places of the own side's block whose coefficients this party gets."""
+        return np.arange(self._own)
+
+    def _in_own_units(self, coefficients: np.ndarray) -> np.ndarray:
+        """As for the columns that were given."""
+        return coefficients
 
     # -- helpers
 
     def _coefficients(self, own: np.ndarray) -> Coefficients:
-        return Coefficients(own, self._rows, self._total() - self._own, self._s["grid"], self._config.steps)
+        return Coefficients(own, self._s["rows"], self._total() - len(own), self._s["grid"], self._config.steps)
 
     def _total(self) -> int:
         return self._s["bank_columns"] + int(self._s["widths"].sum())
 
-    def _pass_rows(self) -> int:
-        """Power iterations run on a sample of the rows, steps on all of them."""
-        return fixed.power_rows(self._rows) if self._s["number"] < fixed.POWER_PASSES else self._rows
+    def _pass_rows(self, bank: str) -> int:
+        """Power iterations run on a sample of a bank's rows, steps on all of them."""
+        rows = len(self._matrices[bank])
+        return fixed.bank_power_rows(rows, self._s["rows"]) if self._s["number"] < fixed.POWER_PASSES else rows
 
-    def _label(self, kind: str) -> str:
-        """Names what is used once: the pass and what it is for."""
-        return f"{kind}.{self._s['number']}"
+    def _label(self, kind: str, party: str = "all") -> str:
+        """Names what is used once: what it is for, the pass, and whose."""
+        return f"{kind}.{self._s['number']}.{party}"
 
-    def _own_tiles(self, *, transposed: bool) -> MatrixTiles:
-        """Cached tiles of the own columns for the rows of this pass."""
-        rows = self._pass_rows()
-        if (rows, transposed) not in self._tiles:
-            for stale in [key for key in self._tiles if key[0] < rows]:
+    def _banks_layout(self) -> LayoutName:
+        """Of the banks' backward replies: with several banks one that does not depend on a bank's rows."""
+        if not self._config.several:
+            return LAYOUT
+        rows = self._s["rows"] // len(self._config.banks)
+        return f"dot{layout_of((self._s['bank_columns'], max(rows, self._s['bank_columns'] + 1)), LAYOUT).fold}"
+
+    def _own_tiles(self, bank: str, *, transposed: bool) -> MatrixTiles:
+        """Cached tiles of the own columns for one bank's rows of this pass."""
+        rows = self._pass_rows(bank)
+        if (bank, rows, transposed) not in self._tiles:
+            for stale in [key for key in self._tiles if key[0] == bank and key[1] < rows]:
                 del self._tiles[stale]  # the power iterations' sample is not needed again
-            cache = self._config.cache_bytes // 2
-            self._tiles[rows, transposed] = self._make_tiles(self._matrix[:rows], transposed, cache)
-        return self._tiles[rows, transposed]
+            cache = self._config.cache_bytes // (2 * len(self._matrices))
+            self._tiles[bank, rows, transposed] = self._make_tiles(self._matrices[bank][:rows], transposed, cache)
+        return self._tiles[bank, rows, transposed]
 
     def _make_tiles(self, matrix: np.ndarray, transposed: bool, cache: int) -> MatrixTiles:
         return MatrixTiles(matrix.T if transposed else matrix, layout=LAYOUT, cache_bytes=cache)
 
-    def _answer(self, name: str, request: bytes, *, transposed: bool) -> tuple[bytes, np.ndarray]:
-        """Reply to one requester, and one's own share of X v or X^T r; `name`: the shared vector's."""
+    def _answer(
+        self, asker: str, bank: str, share: np.ndarray, request: bytes, *, transposed: bool
+    ) -> tuple[bytes, np.ndarray]:
+        """Reply to one requester, and one's own share of X v or X^T r over one bank's rows."""
         coding = BACKWARD if transposed else FORWARD
-        return product.answer(self._own_tiles(transposed=transposed), self._peer_keys, self._s[name], request, coding)
+        tiles = self._own_tiles(bank, transposed=transposed)
+        return product.answer(tiles, self._peer_keys[asker], share, request, coding)
 
-    def _stock(self, shapes: list[tuple[int, int]], replies: list[tuple[int, int]]) -> None:
+    def _stock(self, asker: str, shapes: list[tuple[int, int]], replies: list[tuple[int, int]]) -> None:
         """Zeros for the next requests and replies of these shapes, made while the peer works; in memory only."""
         if shapes:
             self._keys.stock(sum(layout_of(shape, LAYOUT).uploads for shape in shapes))
-        self._peer_keys.stock(sum(layout_of(shape, LAYOUT).replies for shape in replies))
+        self._peer_keys[asker].stock(sum(layout_of(shape, LAYOUT).replies for shape in replies))
 
     def _scaled(self, share: np.ndarray, factor: fixed.Scale) -> np.ndarray:
         return self._truncated(RING.mul_public(share, factor.constant), factor.shift)
@@ -317,8 +402,12 @@ class Trainer(Role):
     # -- what the parties do differently
 
     @abstractmethod
-    def _first_sender(self) -> str:
-        """Whose setup is due first."""
+    def _await_first(self) -> None:
+        """What is due first."""
+
+    @abstractmethod
+    def _askers(self) -> tuple[str, ...]:
+        """Whose requests this party answers."""
 
     @abstractmethod
     def _power_start(self) -> np.ndarray:

@@ -3,7 +3,8 @@
 Each party rotates and scales its own columns so that they are uncorrelated with variance 1 on its training rows. The
 joint problem becomes better conditioned (its Gram matrix has the canonical correlations as only off-diagonal part),
 and nothing leaves the party. Directions whose eigenvalue is below `MINIMUM_EIGENVALUE` times the largest are dropped:
-they would blow up rounding and say little.
+they would blow up rounding and say little. Several parties with the same columns whiten them alike, from noisy common
+moments (`from_moments`).
 """
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from protocols.errors import DataError
 
 MINIMUM_EIGENVALUE = 1e-4  # relative to the largest of the column covariance
 MAXIMUM_ABSOLUTE = 2.0**8  # of a whitened value; the truncation budget rests on it
+RIDGE = 1.5  # of the noise's deviation times sqrt(d); its spectral norm is at most 2 of them
 NORM_TOLERANCE = 0.01  # ||x_j||^2 = n within 1 %
 
 
@@ -31,13 +33,30 @@ class Whitening:
         """Fit on training rows, shape (n, d); DataError when no direction varies or the result is out of bounds."""
         mean = columns.mean(axis=0)
         centred = columns - mean
-        values, vectors = np.linalg.eigh(centred.T @ centred / len(columns))
-        keep = values > max(values.max(initial=0.0) * MINIMUM_EIGENVALUE, 1e-12)
-        if not keep.any():
-            raise DataError("expected a column that varies on the training rows, got none; check the columns")
-        fitted = cls(mean, _fix_signs(vectors[:, keep]) / np.sqrt(values[keep]))
+        fitted = cls(mean, _roots(centred.T @ centred / len(columns)))
         check_whitened(fitted.transform(columns))
         return fitted
+
+    @classmethod
+    def from_moments(cls, mean: np.ndarray, covariance: np.ndarray, noise: np.ndarray | float) -> Whitening:
+        """From a noisy covariance (d, d) and the deviation of the noise in each entry, (d, d) or one for all.
+
+        What is known exactly, the entries without noise and the variances, is whitened first, so that the noise has
+        about the same size in all directions. Of the rest every direction is divided by sqrt(eigenvalue + ridge), the
+        ridge being about the spectral norm of the noise. That is 2·deviation·sqrt(d) for independent entries (Füredi,
+        Komlós, "The eigenvalues of random symmetric matrices", 1981) and less here, where the noise of pairs of bins
+        adds up to zero over each column. Whatever the noise has taken away, no direction then gets a variance much
+        above 1, and none is lost: `protocols/commons/README.md` has the measurements. DataError when none varies.
+
+        Both roots are the symmetric ones, so r = d. Unlike eigenvectors they hardly move when the arithmetic of one
+        party's machine differs in the last bits.
+        """
+        spread = np.broadcast_to(np.asarray(noise, dtype=float), covariance.shape)
+        known = np.where((spread == 0) | np.eye(len(mean), dtype=bool), covariance, 0.0)
+        basis = _symmetric_root(known, 0.0)
+        variances = basis**2 @ spread**2 @ basis**2
+        ridge = RIDGE * (variances.mean() * len(mean)) ** 0.5
+        return cls(mean, basis @ _symmetric_root(basis @ covariance @ basis, ridge))
 
     def transform(self, columns: np.ndarray) -> np.ndarray:
         """(n, d) -> (n, r); values beyond the bound (rows unlike any seen in training) are clipped to it."""
@@ -71,6 +90,26 @@ def check_whitened(whitened: np.ndarray) -> None:
     norms = (whitened**2).mean(axis=0)
     if np.abs(norms - 1).max(initial=0.0) > NORM_TOLERANCE:
         raise DataError("expected whitened columns of variance 1 within 1 %; the columns are numerically degenerate")
+
+
+def _roots(covariance: np.ndarray) -> np.ndarray:
+    """(d, r): eigenvectors divided by the root of their eigenvalue, without the directions that say little."""
+    values, vectors = np.linalg.eigh(covariance)
+    keep = values > _floor(values)
+    return _fix_signs(vectors[:, keep]) / np.sqrt(values[keep])
+
+
+def _symmetric_root(covariance: np.ndarray, ridge: float) -> np.ndarray:
+    """(d, d): the inverse root of covariance + ridge, no eigenvalue counting as less than the floor."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors / np.sqrt(np.maximum(values, _floor(values)) + ridge)) @ vectors.T
+
+
+def _floor(values: np.ndarray) -> float:
+    largest = values.max(initial=0.0)
+    if largest <= 1e-12:
+        raise DataError("expected a column that varies on the training rows, got none; check the columns")
+    return largest * MINIMUM_EIGENVALUE
 
 
 def _fix_signs(vectors: np.ndarray) -> np.ndarray:

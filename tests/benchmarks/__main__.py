@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [training] [large] [many] [alignment] [primitives]`: one JSON on stdout, all by default.
+"""`python -m tests.benchmarks [training] [large] [many] [alignment] [primitives] [cost]`: one JSON, all by default.
 
 training    30,000 x (12 + 40) strict training through real daemons, with its ratios to a fixed kernel of SEAL and, when
             PEERS_WORK is set, to SecretFlow SS-LR Cheetah
@@ -6,6 +6,7 @@ large       200,000 x (12 + 40)
 many        the training's columns with 1, 2 and 4 platforms: seconds of a pass, bytes of the bank, the hub's adding
 alignment   100,000 with 100,000 ids, two processes
 primitives  CPU milliseconds of the building blocks
+cost        the cost model's calibration, and its predictions beside measured runs with 1 and 2 platforms
 """
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protocols.scorecard.layout import POWER_PASSES
-from tests.benchmarks import alignment, data, primitives, training
+from tests.benchmarks import alignment, cost, data, primitives, training
 
 STEPS = 8
 BARS = {"times_faster": 5.0, "share_of_bytes": 0.25, "auc_test": 0.775, "alignment_seconds": 20.0}
@@ -62,6 +63,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "many": bench_many,
     "alignment": lambda: alignment.align(100_000),
     "primitives": primitives.measure,
+    "cost": cost.measure,
 }
 
 

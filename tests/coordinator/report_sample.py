@@ -60,6 +60,47 @@ def sample_report(seed: int = 7, rows: int = 6000) -> dict:
     }
 
 
+def sample_report_of_banks(seed: int = 11) -> dict:
+    """The same for three banks and two platforms with further trainings, one of them refused."""
+    rng, data = np.random.default_rng(seed), sample_report(seed)
+    banks, platforms = ("bank-1", "bank-2", "bank-3"), ("platform-1", "platform-2")
+    data["banks"] = {name: _bank(rng, rows) for name, rows in zip(banks, (2400, 1500, 700), strict=True)}
+    del data["banks"]["bank-3"]["auc_platforms_only"], data["banks"]["bank-3"]["ks_platforms_only"]
+    data["together"] = {"auc_joint": 0.812, "auc_bank_only": 0.718, "auc_pooled_oracle": 0.8125,
+                        "auc_uplift": 0.094, "auc_uplift_low": 0.071, "auc_uplift_high": 0.117}
+    half = len(PLATFORM) // 2
+    data["columns"] = {name: data["columns"]["bank"] for name in banks} | {
+        "platform-1": data["columns"]["platform"][:half], "platform-2": data["columns"]["platform"][half:]}
+    data["phases"] = {name: phase | {f"seconds_{p}": phase["seconds"] / 2 for p in (*banks, *platforms)}
+                      | {f"bytes_{p}": phase["bytes_bank"] // 3 for p in (*banks, *platforms)}
+                      for name, phase in data["phases"].items()}
+    data["learned"] = {name: data["learned"]["bank"] for name in banks} | {
+        name: data["learned"]["platform"] for name in platforms} | {"coordinator": data["learned"]["coordinator"]}
+    data["agreement"]["parties"] = {name: rng.bytes(32).hex() for name in (*banks, *platforms)}
+    data["ablations"] = {
+        "trainings": {"own.bank-1": {"run": "r-1", "banks": ["bank-1"], "platforms": list(platforms), "seconds": 31.0,
+                                     "auc": {"bank-1": 0.801}}},
+        "refused": {"own.bank-3": "bank-3, in train: too few rows"},
+        "contributions": [
+            {"party": party, "at": at, "difference": d, "low": d - 0.02, "high": d + 0.02}
+            for party, d in (("platform-1", 0.061), ("platform-2", 0.034), ("bank-2", 0.004))
+            for at in ("bank-1", "bank-3", "all")],
+    }
+    return data
+
+
+def _bank(rng: np.random.Generator, rows: int) -> dict:
+    """What metrics.json holds of a bank, and its curves and tables."""
+    part = sample_report(int(rng.integers(1000)), rows)
+    m = part["metrics"]
+    figures = {f"{name}_{kind}": m[key][name] for kind, key in
+               (("bank_only", "bank_only"), ("joint", "joint"), ("pooled_oracle", "oracle")) for name in ("auc", "ks")}
+    return figures | {
+        "rows": rows * 6, "rows_aligned": rows * 5, "events_train": rows // 3, "auc_platforms_only": 0.8,
+        "ks_platforms_only": 0.47, "auc_uplift": 0.09, "auc_uplift_low": 0.06, "auc_uplift_high": 0.12,
+        **{key: part[key] for key in ("curves", "calibration", "lift")}}
+
+
 def _sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 

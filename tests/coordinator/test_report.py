@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from coordinator.demo import charts, report
+from coordinator.demo import charts, charts_many, report
 from protocols.errors import UsageError
 
 
@@ -20,10 +20,11 @@ def _load_sample():
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.sample_report
+    return module
 
 
-sample_report = _load_sample()
+sample = _load_sample()
+sample_report, sample_report_of_banks = sample.sample_report, sample.sample_report_of_banks
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,55 @@ def test_figures_on_the_page_are_those_given(data, tmp_path):
     assert all(kind in text for kind in data["openings"])
 
 
+@pytest.fixture(scope="module")
+def several():
+    return sample_report_of_banks()
+
+
+def test_page_of_several_banks_is_well_formed_and_loads_nothing(several, tmp_path):
+    html = page(several, tmp_path)
+    parser = parse(html)
+    assert parser.loads == [] and "<script" not in html and not re.search(r"https?://", html)
+    assert len(parser.ids) == len(set(parser.ids))
+    assert {link.lstrip("#") for link in parser.links} <= set(parser.ids)
+    assert {f"{kind}-{number}-t" for kind in ("roc", "ks", "calibration") for number in (1, 2, 3)} <= set(parser.ids)
+
+
+def test_each_banks_figures_are_on_the_page(several, tmp_path):
+    text = " ".join("".join(parse(page(several, tmp_path)).text).split())
+    assert "Together 3 banks rank at AUC 0.812, each alone at 0.718 on average." in text
+    for bank in several["banks"].values():
+        for kind in ("bank_only", "joint", "pooled_oracle"):
+            assert f"{bank[f'auc_{kind}']:.4f} ({bank[f'ks_{kind}']:.3f})" in text
+    assert "bank-3 has the fewest defaults to learn from, 233" in text
+    assert text.count("credit_utilisation") == 1 and "counts of bank-1: the coefficients are common" in text
+    assert "--ablations" not in text
+
+
+def test_the_page_says_who_added_what_and_what_was_refused(several, tmp_path):
+    text = " ".join("".join(parse(page(several, tmp_path)).text).split())
+    for row in several["ablations"]["contributions"]:
+        assert row["party"] in text and report.signed(row["difference"], 4) in text
+    assert "own.bank-3 was not trained: bank-3, in train: too few rows." in text
+    less = copy.deepcopy(several)
+    for bank in less["banks"].values():
+        bank.pop("auc_platforms_only", None)
+    del less["ablations"]
+    text = " ".join("".join(parse(page(less, tmp_path)).text).split())
+    assert "Who added what" not in text and "--ablations" in text and "With the platforms" not in text
+
+
+def test_one_bank_and_trainings_without_one_of_its_platforms(data, several, tmp_path):
+    ablations = {"trainings": {"without.platform-1": {"run": "r-1", "banks": ["bank"], "platforms": ["platform-2"],
+                                                      "seconds": 9.0, "auc": {"bank": 0.71}}},
+                 "refused": {}, "contributions": [
+                     {"party": "platform-1", "at": "bank", "difference": 0.05, "low": 0.01, "high": 0.09}]}
+    text = " ".join("".join(parse(page(data | {"ablations": ablations}, tmp_path)).text).split())
+    assert "Who added what" in text and "+0.0100 to +0.0900" in text and "Three models" in text
+    none = {"trainings": {}, "refused": {"without.platform-1": "bank, in train: too few rows"}, "contributions": []}
+    assert "No training with fewer parties came to its end." in page(data | {"ablations": none}, tmp_path)
+
+
 def test_works_without_the_optional_parts(data, tmp_path):
     small = copy.deepcopy(data)
     for path in (("metrics", "bank_only"), ("metrics", "uplift"), ("metrics", "oracle"), ("curves", "bank_only"),
@@ -151,13 +201,21 @@ def test_names_what_is_missing(data, tmp_path, path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("draw", ["roc", "ks", "calibration", "lift", "ruler"])
-def test_charts_are_xml_with_finite_coordinates_inside_the_frame(data, draw):
+@pytest.mark.parametrize("draw", ["roc", "ks", "calibration", "lift", "ruler", "ladder", "ladder of one value",
+                                  "contributions", "losses"])
+def test_charts_are_xml_with_finite_coordinates_inside_the_frame(data, several, draw):
     svg = {
         "roc": lambda: charts.roc_chart(data["curves"]["joint"]["roc"], data["curves"]["bank_only"]["roc"]),
         "ks": lambda: charts.ks_chart(data["curves"]["joint"]["ks"]),
         "calibration": lambda: charts.calibration_chart(data["calibration"]),
         "lift": lambda: charts.lift_chart(data["lift"]),
+        "ladder": lambda: charts_many.ladder([(name, [("joint", "a", bank["auc_joint"]), ("oracle", "b", 0.99)])
+                                              for name, bank in several["banks"].items()]),
+        "ladder of one value": lambda: charts_many.ladder([("bank-1", [("joint", "with everyone", 0.8)])]),
+        "contributions": lambda: charts_many.contributions(
+            [row | {"style": "bank"} for row in several["ablations"]["contributions"]]),
+        "losses": lambda: charts_many.contributions(
+            [{"party": "p", "at": "all", "difference": -0.3, "low": -0.4, "high": -0.2, "style": "platform"}]),
         "ruler": lambda: charts.auc_ruler([("bank-only", "Bank", 0.5), ("joint", "Joint", 1.0)]),
     }[draw]()
     root = ElementTree.fromstring(str(svg))

@@ -97,7 +97,7 @@ def test_the_reported_auc_is_that_of_the_published_halves(demo: Path) -> None:
     rows = {p: np.array([places[p][name] for name in shared]) for p in tables}
     vaults = {p: demo / "federation" / p / "state" / "vault" / f"{metrics['model_id']}.json" for p in tables}
     halves = {p: json.loads(path.read_bytes())["half"] for p, path in vaults.items()}
-    test = {p: prepare(tables[p], rows[p], p, plan).rows[TEST] for p in tables}
+    test = {p: prepare(tables[p], {LABEL: rows[p]}, p, plan).of[LABEL].rows[TEST] for p in tables}
     part = {p: partial_scores(tables[p], test[p], halves[p]) for p in tables}
     scores = halves[LABEL]["intercept"] + part[LABEL] + coarse(part[FEATURE]) / 32
     labels = tables[LABEL].label[test[LABEL]]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
-from parties.runtime.preparation import Prepared, partial_scores, prepare
+from parties.runtime.preparation import Slices, partial_scores, prepare
 from parties.runtime.tables import TableConfig, load_table
 from protocols.node.supervise import Service, environment
 from protocols.plan import Plan
@@ -86,9 +86,10 @@ class Truth:
         self.plan = Plan.from_toml_text((federation.folder / "plan.toml").read_text())
         self.tables = {p: load_table(TableConfig.model_validate(t.section), federation.folder)
                        for p, t in tables.items()}
-        self.rows = {p: unpack(support.run_fact(federation, p, run, "align.rows"))["rows"] for p in tables}
+        self.rows = {p: unpack(support.run_fact(federation, p, run, "align.rows"))[LABEL] for p in tables}
         self.half = {p: support.vault_half(federation, p, "m-" + run.removeprefix("r-")) for p in tables}
-        self.prepared: dict[str, Prepared] = {p: prepare(self.tables[p], self.rows[p], p, self.plan) for p in tables}
+        self.prepared: dict[str, Slices] = {
+            p: prepare(self.tables[p], {LABEL: self.rows[p]}, p, self.plan).of[LABEL] for p in tables}
 
     def part(self, party: str, rows: np.ndarray) -> np.ndarray:
         return partial_scores(self.tables[party], rows, self.half[party])

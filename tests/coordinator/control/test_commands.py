@@ -50,6 +50,18 @@ def test_list_and_show_tell_why_a_run_ended(runs: Registry, capsys):
     assert "1.2 kB out" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("card", "lines"), [
+    ({"metrics": {"auc_joint": 0.8123, "rows": 700}}, ["  auc_joint            0.8123", "  rows                 700"]),
+    ({"metrics": {}, "metrics_by_bank": {"bank-1": {"auc_joint": 0.8, "rows_test": 700}, "bank-2": {"auc_joint": .75}}},
+     ["                             bank-1       bank-2", "  auc_joint                  0.8000       0.7500",
+      "  rows_test                     700            -"]),
+])
+def test_show_prints_the_figures_of_each_bank(runs: Registry, capsys, card: dict, lines: list[str]):
+    runs.set_result(RUN, card)
+    assert run_cli.runs(["show", RUN]) == 0
+    assert capsys.readouterr().out.splitlines()[-len(lines):] == lines
+
+
 def test_show_tells_that_a_run_went_on_by_itself(runs: Registry, capsys):
     runs.attach_flower_run(RUN, 7)
     assert run_cli.runs(["show", RUN]) == 0

@@ -14,7 +14,7 @@ from protocols.plan import Plan
 
 RUN = "r-00000000000000aa"
 FLOWER_RUN = 7
-KEYS = {name: IdentityKey.generate() for name in ("bank", "platform", "stranger")}
+KEYS = {name: IdentityKey.generate() for name in ("bank", "bank-2", "platform", "stranger")}
 IDENTITIES = {name: key.public.hex() for name, key in KEYS.items()}
 
 
@@ -46,7 +46,7 @@ class Parties:
     def __init__(self, registry: Registry, plan: Plan):
         self.registry, self.asked, self.replies, self.before = registry, [], {}, {}
         self.plan, self.trail = plan, Trail()
-        self.outcomes = {p: {"phase": "run", "state": "finished"} for p in ("bank", "platform")}
+        self.outcomes = {p: {"phase": "run", "state": "finished"} for p in plan.parties}
 
     def __call__(self, method, bodies, stop):
         self.asked.append((method, bodies))
@@ -124,9 +124,26 @@ def test_a_run_publishes_a_card(registry: Registry, parties: Parties, plan: Plan
     assert registry.run_state(RUN) == "finished"
     card = registry.model("m-00000000000000aa")["card"]
     assert card["halves"]["bank"]["digest"] == "b" * 64 and card["metrics"] == {"auc": 0.8}
+    assert "metrics_by_bank" not in card
     assert card["plan_digest"] == plan.digest() and card["agreement"] == registry.run(RUN)["agreement_digest"]
     assert [m for m, _ in parties.asked] == ["agree", "execute", "publish"]
     assert parties.trail.events == ["launched", "agreement", "checkpoint bank", "checkpoint platform", "finished"]
+
+
+def test_a_card_has_the_metrics_of_each_bank(registry: Registry, plan: Plan):
+    """The platform's are left aside whoever sent any; the first bank's stand where those of one bank do."""
+    content = plan.model_dump(mode="json")
+    content["parties"]["bank-2"] = content["parties"]["bank"]
+    several = Plan.model_validate(content | {"label_parties": ["bank-2", "bank"]})
+    registry.create_run(RUN, several.canonical().decode(), several.digest())
+    registry.attach_flower_run(RUN, FLOWER_RUN)
+    parties = Parties(registry, several)
+    for party, auc in (("bank", 0.7), ("bank-2", 0.6), ("platform", 0.9)):
+        parties.replies["publish", party] = parties.publish(party) | {"metrics": {"auc": auc}}
+    conduct(registry, parties)
+    card = registry.model("m-00000000000000aa")["card"]
+    assert card["metrics"] == {"auc": 0.6}
+    assert card["metrics_by_bank"] == {"bank-2": {"auc": 0.6}, "bank": {"auc": 0.7}}
 
 
 def test_bodies_hold_ids_plan_and_statements_only(registry: Registry, parties: Parties, plan: Plan):

@@ -74,5 +74,5 @@ def _toml(plan: Plan) -> str:
         f"[parties.{n}]\ntable = {json.dumps(p.table)}\ncolumns = {json.dumps(p.columns)}\n"
         for n, p in plan.parties.items()
     )
-    return (f'purpose = "{plan.purpose}"\nlabel_party = "{plan.label_party}"\n'
+    return (f'purpose = "{plan.purpose}"\nlabel_party = "{plan.label_parties[0]}"\n'
             f"feature_parties = {json.dumps(plan.feature_parties)}\n{parts}[limits]\nrun_deadline_s = 60\n")

@@ -85,6 +85,65 @@ def test_scoring_takes_other_tables(plan: Plan):
         scoring_plan(plan, "m-" + "0" * 16, {"shop": "x"})
 
 
+@pytest.fixture
+def several(tmp_path: Path):
+    """(config, catalogues) of two banks of one schema and a platform; bank-2 lists its columns in another order."""
+    path = tmp_path / "several.toml"
+    path.write_text("".join(
+        f'[parties.{n}]\nrole = "{n.split("-")[0]}"\nidentity = "{"a" * 64}"\nsupernode_public_key = "x"\n'
+        for n in ("bank-1", "bank-2", "platform")))
+    columns = {"bank-1": ["income", "age", "secret"], "bank-2": ["age", "rate", "income"]}
+    tables = {bank: {"loans": {"rows": 10, "label": "default", "columns": [
+        column(n, "C3" if n == "secret" else "C1") for n in names]}} for bank, names in columns.items()}
+    return load_config(path), tables | {"platform": CATALOGUES["platform"]}
+
+
+def test_a_draft_for_several_banks_takes_what_all_have(several):
+    config, catalogues = several
+    text = draft(config, catalogues)
+    plan = Plan.from_toml_text(text)
+    assert plan.label_parties == ("bank-1", "bank-2") and problems(plan, config, catalogues) == []
+    assert {plan.parties[bank].columns for bank in plan.label_parties} == {("income", "age")}
+    assert plan.model.intercepts == "bank" and "commons_rho" in text
+
+
+def test_a_draft_leaves_out_a_bank_that_published_nothing(several):
+    config, catalogues = several
+    plan = Plan.from_toml_text(draft(config, {p: t for p, t in catalogues.items() if p != "bank-1"}))
+    assert plan.label_parties == ("bank-2",) and plan.parties["bank-2"].columns == ("age", "rate", "income")
+
+
+def test_banks_need_common_columns_of_one_type(several):
+    config, catalogues = several
+    plan = Plan.from_toml_text(draft(config, catalogues))
+    catalogues["bank-2"]["loans"]["columns"][0]["type"] = "category"
+    assert problems(plan, config, catalogues) == [
+        "column age is category at bank-2 and number at bank-1; banks that train together bring columns of the same "
+        "types"]
+    assert Plan.from_toml_text(draft(config, catalogues)).parties["bank-1"].columns == ("income",)
+    catalogues["bank-2"]["loans"]["columns"][2]["type"] = "category"
+    with pytest.raises(ConfigError, match="no column of the same name and type"):
+        draft(config, catalogues)
+
+
+def test_scoring_is_for_one_bank_of_several(several):
+    config, catalogues = several
+    trained, model = Plan.from_toml_text(draft(config, catalogues)), "m-" + "0" * 16
+    scoring = scoring_plan(trained, model, {"bank-2": "today", "bank-1": "today"}, "bank-2")
+    assert scoring.label_parties == ("bank-2",) and set(scoring.parties) == {"bank-2", "platform"}
+    assert scoring.parties["bank-2"].table == "today"
+    for bank, words in ((None, "none is named"), ("platform", "platform is not one of them"), ("x", "no party x")):
+        with pytest.raises(UsageError, match=words):
+            scoring_plan(trained, model, {}, bank)
+
+
+def test_scoring_needs_no_bank_where_there_is_one(plan: Plan):
+    model = "m-" + "0" * 16
+    assert scoring_plan(plan, model, {}, "bank") == scoring_plan(plan, model, {})
+    with pytest.raises(UsageError, match="choose with --bank"):
+        scoring_plan(plan, model, {}, "platform")
+
+
 def test_missing_and_broken_files_are_one_sentence(tmp_path: Path):
     with pytest.raises(ConfigError, match="no plan at"):
         read_plan(tmp_path / "none.toml")

@@ -36,19 +36,21 @@ class Problem:
         return np.c_[np.ones(len(self.bank)), self.bank]
 
     def config(self, party: str, platforms=("platform",), check_rows=lambda rows, coefficients: None) -> TrainingConfig:
-        return TrainingConfig(party, "bank", platforms, self.steps, self.l2, check_rows, 2**28)
+        return TrainingConfig(party, ("bank",), platforms, self.steps, self.l2, check_rows, 2**28)
 
     def label_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> LabelTrainer:
         config = self.config("bank", **settings)
         return LabelTrainer(self.bank_columns, self.labels, self.own_model, keys, config, peer_public)
 
     def feature_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> FeatureTrainer:
-        return feature_trainer(self.platform, lambda: keys, self.config("platform", **settings), peer_public)
+        columns = {"bank": self.platform}
+        return feature_trainer(columns, lambda: keys, self.config("platform", **settings), peer_public)
 
     def split_trainers(self, keys: KeyPair, widths: list[int]) -> dict[str, FeatureTrainer]:
         """The platform's columns in the hands of several: the first so many at the lead, and so on."""
         names, ends = tuple(f"platform-{i}" for i in range(len(widths))), np.cumsum(widths)
-        return {name: feature_trainer(self.platform[:, end - width:end], lambda: keys, self.config(name, names))
+        return {name: feature_trainer({"bank": self.platform[:, end - width:end]}, lambda: keys,
+                                      self.config(name, names))
                 for name, end, width in zip(names, ends, widths, strict=True)}
 
 

@@ -22,7 +22,7 @@ def test_a_refused_column_is_not_described_by_its_values():
 def test_an_impossible_power_iteration_is_not_described_by_its_norms(norms):
     trainer = object.__new__(LabelTrainer)
     trainer._config = problem(220, 1, 1).config("bank")
-    trainer._slope, trainer._own_eigenvalue = np.array([0.2512]), 0.2133
+    trainer._slope, trainer._block_eigenvalue = np.array([0.2512]), 0.2133
     with pytest.raises(ProtocolError, match="power iteration") as refusal:
         trainer._growth(np.array(norms))
     assert not any(character.isdigit() for character in str(refusal.value))

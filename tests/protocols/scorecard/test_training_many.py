@@ -120,7 +120,7 @@ def test_no_single_platform_s_reply_says_anything_to_bank_and_hub_together(bank_
         def send(self, sender: str, message: Message) -> None:
             if message.contributors and message.kind == "backward.reply":
                 index = message.contributors.index(sender)
-                pad = bank._pad_seed(index).expand(bank._label("backward"), 1)
+                pad = bank._pad_seed(index).expand(bank._label("backward", "bank"), 1)
                 shape, point = bank._backward_shape(), Seed(bank._s["point"])
                 opened.append(finish_sum(bank_keys, message.payload, shape, LAYOUT, BACKWARD, point, [pad]))
             super().send(sender, message)
@@ -185,19 +185,20 @@ def test_wrong_widths_in_the_bank_s_setup_are_refused(bank_keys, platform_keys) 
         name = f"platform-{index}"
         told = roles["bank"].handle(Message(name, "setup", roles[name].start()[0].payload))
     setup = bytearray(told[0].payload)
-    setup[12] += 1  # the lead's width
+    setup[20] += 1  # the lead's width
     with pytest.raises(MalformedMessage, match="other numbers of columns"):
         roles["platform-0"].handle(Message("bank", "setup", bytes(setup)))
 
 
 def test_too_many_platforms_are_refused() -> None:
     config = problem(220, 1, 1).config("bank")
-    with pytest.raises(ConfigError, match="1 to 15 platforms"):
+    with pytest.raises(ConfigError, match="1 to 15 banks and as many platforms"):
         replace(config, platforms=tuple(f"p{i}" for i in range(16)))
 
 
 def test_the_role_follows_the_place_in_the_plan(platform_keys) -> None:
     task = problem(220, 1, 2)
     names = ("one", "two")
-    kinds = [type(feature_trainer(task.platform, lambda: platform_keys, task.config(n, names))).__name__ for n in names]
+    columns = {"bank": task.platform}
+    kinds = [type(feature_trainer(columns, lambda: platform_keys, task.config(n, names))).__name__ for n in names]
     assert kinds == ["LeadTrainer", "FollowTrainer"]

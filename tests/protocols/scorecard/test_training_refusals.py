@@ -84,5 +84,5 @@ def test_a_setup_that_does_not_fit_is_refused(bank_keys, platform_keys, rows, co
     task = problem(220, 2, 2, seed=33)
     bank, keys = task.label_trainer(bank_keys), platform_keys.public_bytes()
     with pytest.raises(MalformedMessage, match=match):
-        bank.handle(Message("platform", "setup", SETUP.pack(rows, columns) + keys))
+        bank.handle(Message("platform", "setup", SETUP.pack(rows, rows, columns) + keys))
     assert bank.peer_public is None

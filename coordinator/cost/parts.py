@@ -1,0 +1,169 @@
+"""Seconds of the parts of a run, measured on one class of machine by `make bench ARGS=cost`.
+
+`calibration.json` beside this file is what the predictions rest on unless another is given. Every figure is CPU time
+of one core but those named so.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from coordinator.cost import sizes
+from protocols.crypto.layout import Layout
+from protocols.crypto.params import DEGREE
+from protocols.errors import ConfigError
+from protocols.plan import Strict, first_problem
+
+DEFAULT = Path(__file__).with_name("calibration.json")
+TILE_BYTES = 2 * 8 * DEGREE  # one transformed polynomial of a matrix
+_MOST_BYTES = 64 * 1024
+
+
+class Answer(Strict):
+    """One side's answer to a matrix product: fixed, per item packed or expanded, per multiplication, per polynomial."""
+
+    fixed_s: float = Field(ge=0)
+    item_s: float = Field(ge=0)
+    product_s: float = Field(ge=0)
+    polynomial_s: float = Field(ge=0)
+
+    def seconds(self, items: int, polynomials: int) -> float:
+        """`items` of them, each over all `polynomials`."""
+        return (self.fixed_s + self.item_s * items + self.product_s * items * polynomials
+                + self.polynomial_s * polynomials)
+
+
+class Product(Strict):
+    """The matrix product; polynomials of 8,192 coefficients."""
+
+    ask_s: float = Field(ge=0, description="per upload, its encryption of zero made ahead")
+    zero_own_s: float = Field(ge=0, description="that encryption of zero")
+    zero_peer_s: float = Field(ge=0, description="the fresh zero of a reply")
+    forward: Answer
+    backward: Answer
+    tile_s: float = Field(ge=0, description="one polynomial of the own matrix")
+    finish_s: float = Field(ge=0, description="per reply polynomial")
+    summand_s: float = Field(ge=0, description="per polynomial of a reply that the hub adds, beyond any other reply")
+    sum_s: float = Field(ge=0, description="the same when the sum is opened")
+    add_s: float = Field(ge=0, description="per megabyte that the hub adds")
+
+
+class Elementwise(Strict):
+    """The element-wise product, per block of 8,192 entries."""
+
+    ask_s: float = Field(ge=0)
+    veil_s: float = Field(ge=0, description="what hides a reply, made ahead")
+    factor_s: float = Field(ge=0, description="the own vector, once per kind of pass")
+    answer_s: float = Field(ge=0)
+    finish_s: float = Field(ge=0)
+
+
+class Keys(Strict):
+    """Fresh keys."""
+
+    generate_s: float = Field(ge=0)
+    expand_s: float = Field(ge=0, description="a peer's, from its upload")
+
+
+class Local(Strict):
+    """What a party does by itself."""
+
+    load_row_s: float = Field(ge=0, description="reading the table, per row")
+    load_cell_s: float = Field(ge=0, description="reading the table, per row and column")
+    encode_cell_s: float = Field(ge=0, description="bins and whitening, per row and coefficient")
+    fit_cell_s: float = Field(ge=0, description="the bank's own model, per row and coefficient")
+    start_cell_s: float = Field(ge=0, description="making ready to train, per row and coefficient")
+    pass_row_s: float = Field(ge=0, description="arithmetic on shares and state of one pass, per row")
+    evaluate_row_s: float = Field(ge=0, description="the bank's judgement, per hold-out row")
+
+
+class Alignment(Strict):
+    """Diffie-Hellman intersection."""
+
+    hash_s: float = Field(ge=0, description="hash and multiplication of an own id")
+    multiply_s: float = Field(ge=0, description="multiplication of a peer's point")
+    state_id_s: float = Field(ge=0, description="per own id and step: what is written down begins with a digest of all")
+    intersect_id_s: float = Field(ge=0, description="per id of both sides")
+
+
+class Transport(Strict):
+    """Outbox, links and hub."""
+
+    step_s: float = Field(ge=0, description="wall time of one durable step of a party")
+    store_mb_s: float = Field(ge=0, description="wall time per megabyte in it")
+    party_mb_s: float = Field(ge=0, description="sealing, TLS and reading back, per megabyte on either side")
+    hub_mb_s: float = Field(ge=0, description="relaying, per megabyte")
+    message_s: float = Field(ge=0, description="wall time of an empty message through both links and the hub")
+
+
+class Calibration(Strict):
+    """Everything measured; `machine` and `measured` are for people."""
+
+    version: int = Field(1, ge=1, le=1)
+    machine: str
+    measured: str
+    kernel_s: float = Field(gt=0, description="fixed piece of arithmetic, CPU: compares machines")
+    control_s: float = Field(ge=0, description="wall time of the control plane around a run's phases")
+    base_mb: float = Field(ge=0, description="a party's process without data")
+    product: Product
+    elementwise: Elementwise
+    keys: Keys
+    local: Local
+    alignment: Alignment
+    transport: Transport
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Calibration:
+        """From `path`, else the one delivered; ConfigError names file and setting."""
+        source = path or DEFAULT
+        try:
+            if source.stat().st_size > _MOST_BYTES:
+                raise ConfigError(f"{source.name}: expected a calibration of at most {_MOST_BYTES} bytes")
+            return cls.model_validate_json(source.read_bytes())
+        except FileNotFoundError:
+            raise ConfigError(f"no calibration at {source}; `make bench ARGS=cost` prints one") from None
+        except OSError:
+            raise ConfigError(f"{source.name}: cannot be read") from None
+        except ValidationError as error:
+            raise ConfigError(f"{source.name}: {first_problem(error)}; `make bench ARGS=cost` prints a "
+                              "calibration") from None
+
+    # seconds of the steps of a pass; shapes are (rows, columns) of the matrix
+
+    def ask(self, shape: tuple[int, int]) -> float:
+        """A request whose zeros are there."""
+        return self.product.ask_s * sizes.layout(shape).uploads
+
+    def zeros(self, requests: list[tuple[int, int]], replies: list[tuple[int, int]]) -> float:
+        """Made ahead for the next requests and replies."""
+        own = sum(sizes.layout(shape).uploads for shape in requests)
+        return self.product.zero_own_s * own + self.product.zero_peer_s * sum(sizes.layout(s).replies for s in replies)
+
+    def answer(self, shape: tuple[int, int], tiles_made: int, own_items: int | None = None, summed: bool = False
+               ) -> float:
+        """A reply whose zeros are there; `own_items`: of packing, when other platforms hold the others."""
+        plan = sizes.layout(shape)
+        items = plan.items if own_items is None else own_items
+        cost = self.product.forward if plan.kind == "fan" else self.product.backward
+        check = self.product.summand_s * plan.replies if summed else 0.0
+        return cost.seconds(items, polynomials(plan)) + self.product.tile_s * tiles_made + check
+
+    def finish(self, shape: tuple[int, int], summed: bool = False) -> float:
+        """Opening a reply or a sum."""
+        return (self.product.finish_s + (self.product.sum_s if summed else 0.0)) * sizes.layout(shape).replies
+
+    def storing(self, payload: int, state: int = 0) -> float:
+        """One durable step that writes so many bytes of messages and state."""
+        return self.transport.step_s + self.transport.store_mb_s * (payload + state) / 1e6
+
+
+def polynomials(plan: Layout) -> int:
+    """Along the rows of the table: replies of a forward product, uploads of a backward one."""
+    return plan.uploads if plan.kind == "dot" else plan.replies
+
+
+def tiles(shape: tuple[int, int], own_items: int | None = None) -> int:
+    """Polynomials of one's own matrix in a product of that shape."""
+    plan = sizes.layout(shape)
+    return (plan.items if own_items is None else own_items) * polynomials(plan)

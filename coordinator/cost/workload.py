@@ -1,0 +1,145 @@
+"""What is asked: who takes part with how many rows and coefficients, and over which machines and links."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from coordinator.plan_file import Catalogues
+from protocols.errors import ConfigError, UsageError
+from protocols.plan import ModelPlan, PartyPlan, Plan
+
+TYPICAL_CATEGORY = 4  # coefficients of a category: its number of values is not published
+MOST_PARTIES = 1000
+
+
+@dataclass(frozen=True)
+class Machines:
+    """`cores`: the whole federation on one machine with so many; None: a machine of `party_cores` for each party.
+    `bandwidth_mbit`, `rtt_ms`: of each party's line to the hub and back; None and 0: not a limit."""
+
+    bandwidth_mbit: float | None = None
+    rtt_ms: float = 0.0
+    cores: int | None = None
+    party_cores: int = 2
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A run's shapes. Rows are estimates from above: as many in common as the smallest table holds."""
+
+    kind: str
+    banks: tuple[str, ...]
+    platforms: tuple[str, ...]
+    rows: tuple[int, ...]  # of each bank, in common with all platforms
+    bank_table: tuple[int, ...]  # rows of each bank's table
+    platform_table: int  # rows of the largest platform's table
+    bank_columns: int  # coefficients, the intercept included
+    platform_columns: tuple[int, ...]  # coefficients of each platform
+    bank_fields: int  # columns of the tables
+    platform_fields: tuple[int, ...]
+    steps: int
+    slices: tuple[float, float, float]
+
+    def train_rows(self) -> list[int]:
+        """Of each bank."""
+        return [max(1, round(self.slices[0] * n)) for n in self.rows]
+
+    def holdout_rows(self) -> list[tuple[int, int]]:
+        """Of each bank: calibration and test."""
+        return [(round(self.slices[1] * n), round(self.slices[2] * n)) for n in self.rows]
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What a person asks instead of what is known; `rows` of all banks together, columns as coefficients."""
+
+    rows: int | None = None
+    bank_columns: int | None = None
+    platform_columns: int | None = None
+    banks: int | None = None
+    platforms: int | None = None
+    platform_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and value < 1:
+                raise UsageError(f"expected --{name.replace('_', '-')} of at least 1, got {value}")
+        if max(self.banks or 1, self.platforms or 1) > MOST_PARTIES:
+            raise UsageError(f"expected at most {MOST_PARTIES} parties of a kind")
+
+
+def workload(plan: Plan, catalogues: Catalogues, asked: Overrides) -> Workload:
+    """Of a plan, what its parties published, and what is asked instead; ConfigError when the rows are unknown."""
+    banks = _seats("bank", plan.label_parties, asked.banks)
+    platforms = _seats("platform", plan.feature_parties, asked.platforms)
+    first, fields = plan.parties[plan.label_parties[0]], _platform_parts(plan, len(platforms))
+    bank_tables, platform_tables = _table_rows(plan, catalogues, len(banks), len(platforms))
+    rows = _rows(asked, bank_tables, platform_tables, len(banks))
+    own = _coefficients(first, plan.label_parties[0], plan.model, catalogues)
+    widths = [_coefficients(part, name, plan.model, catalogues) for name, part in fields]
+    return Workload(
+        kind=plan.kind, banks=banks, platforms=platforms, rows=rows,
+        bank_table=tuple(max(table or n, n) for table, n in zip(bank_tables, rows, strict=True)),
+        platform_table=asked.platform_rows or _platform_table(asked, rows, platform_tables),
+        bank_columns=1 + (asked.bank_columns or own),
+        platform_columns=tuple(asked.platform_columns or width for width in widths),
+        bank_fields=len(first.columns), platform_fields=tuple(len(part.columns) for _, part in fields),
+        steps=plan.model.steps, slices=(plan.slices.train, plan.slices.calibration, plan.slices.test),
+    )
+
+
+def _seats(role: str, named: tuple[str, ...], count: int | None) -> tuple[str, ...]:
+    if count in (None, len(named)):
+        return named
+    return tuple(f"{role}-{number}" for number in range(1, count + 1))
+
+
+def _platform_parts(plan: Plan, count: int) -> list[tuple[str, PartyPlan]]:
+    """The plan's platforms, the first ones again for those that it does not name."""
+    named = [(name, plan.parties[name]) for name in plan.feature_parties]
+    return [named[index % len(named)] for index in range(count)]
+
+
+def _table_rows(plan: Plan, catalogues: Catalogues, banks: int, platforms: int
+                ) -> tuple[list[int | None], list[int | None]]:
+    def known(names: tuple[str, ...], count: int) -> list[int | None]:
+        found = [_table(plan, catalogues, name).get("rows") for name in names]
+        return [found[index % len(found)] for index in range(count)]
+
+    return known(plan.label_parties, banks), known(plan.feature_parties, platforms)
+
+
+def _rows(asked: Overrides, bank_tables: list[int | None], platform_tables: list[int | None], banks: int
+          ) -> tuple[int, ...]:
+    """Rows in common of each bank: at most what the smallest table holds."""
+    if asked.rows is not None:
+        if asked.rows < banks:
+            raise UsageError(f"expected --rows of at least one per bank, got {asked.rows} for {banks} banks")
+        return tuple(asked.rows // banks + (index < asked.rows % banks) for index in range(banks))
+    smallest = min((n for n in platform_tables if n), default=None)
+    if smallest is None or not all(bank_tables):
+        raise ConfigError("the number of rows is unknown: a party of the plan has published no table; give --rows")
+    return tuple(min(table, smallest) for table in bank_tables)
+
+
+def _platform_table(asked: Overrides, rows: tuple[int, ...], tables: list[int | None]) -> int:
+    """The largest published table; with --rows, the banks' rows together: platforms know the people of all banks."""
+    return sum(rows) if asked.rows is not None else max(n for n in (*rows, *tables) if n)
+
+
+def _table(plan: Plan, catalogues: Catalogues, party: str) -> dict[str, Any]:
+    return catalogues.get(party, {}).get(plan.parties[party].table, {})
+
+
+def _coefficients(part: PartyPlan, party: str, model: ModelPlan, catalogues: Catalogues) -> int:
+    """Encoded columns, estimated: whether a column is a category and has gaps is all that is published."""
+    known = {c["name"]: c for c in catalogues.get(party, {}).get(part.table, {}).get("columns", [])}
+    return sum(_column_coefficients(known.get(name, {}), model) for name in part.columns)
+
+
+def _column_coefficients(column: dict[str, Any], model: ModelPlan) -> int:
+    gaps = 1 if float(column.get("missing_rate", 0)) > 0 else 0
+    if column.get("type") == "category":
+        return TYPICAL_CATEGORY + gaps
+    return gaps + (model.bins - 1 if model.encoding == "dummy" else 1)
+

@@ -1,0 +1,120 @@
+"""Who learned what in the demo's run, in sentences, for the report."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from coordinator.demo.federation import FEATURE, LABEL
+
+MEANING = {
+    "membership": "one bit per identifier: is it among the peer's too",
+    "membership.joint": "one bit per person whom a platform shares with a bank: do all other platforms know it too",
+    "coefficients": "each party's own coefficients, at the end, flooded by 2^-12",
+    "step.norms": "two norms of the power iteration, to the bank",
+    "step.size": "the step size, a power of the square root of 2, to the platform",
+    "scores.calibration": "the platform's part of each calibration row's score, to the bank, rounded to 2^-5",
+    "scores.test": "the platform's part of each test row's score, to the bank, rounded to 2^-5",
+    "verdict": "whether the joint model was better than the bank's own, to the platform",
+}
+
+
+def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str]
+            ) -> dict[str, list[str]]:
+    """Sentences by party, and what the coordinator learned."""
+    if len(banks) > 1:
+        return _among_banks(metrics, source, banks, platforms)
+    return _of_two(metrics, source) if len(platforms) == 1 else _among_platforms(metrics, source, platforms)
+
+
+def _of_two(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
+    aligned, holdout = metrics["rows_aligned"], metrics["rows_calibration"] + metrics["rows_test"]
+    return {
+        LABEL: [
+            f"which {aligned:,} of its customers the platform knows too, and how many rows the platform brought",
+            f"the number of the platform's whitened columns ({metrics['columns_platform']})",
+            "the coefficients of its own columns",
+            f"the platform's part of the score of {holdout:,} calibration and test rows, rounded to 2^-5; "
+            "of no training row",
+            "two norms from which the step size follows",
+        ],
+        FEATURE: [
+            f"which {aligned:,} of its users the bank knows too, and how many rows the bank brought",
+            f"the number of the bank's whitened columns ({metrics['columns_bank']})",
+            "the coefficients of its own columns, and the step size",
+            "whether the joint model was better than the bank's own; no label, no score, no residual",
+        ],
+        "coordinator": [
+            "the plan, column names and missing rates, sizes and timing of sealed frames",
+            "the metrics in the model card; no row, no coefficient, no key",
+            f"data of this run: {source}",
+        ],
+    }
+
+
+def _among_platforms(metrics: dict[str, Any], source: str, platforms: Sequence[str]) -> dict[str, list[str]]:
+    aligned, holdout = metrics["rows_aligned"], metrics["rows_calibration"] + metrics["rows_test"]
+    lead, *others = platforms
+    each = [
+        f"which of its users the bank knows too, which {aligned:,} of them every party knows, and the bank's rows",
+        "the number of whitened columns of every party",
+        "the coefficients of its own columns, and the step size",
+        "whether the joint model was better than the bank's own; no label, no score, no residual",
+    ]
+    return {
+        LABEL: [
+            "which of its customers each platform knows too, and how many rows each brought",
+            f"the number of whitened columns of each platform ({metrics['columns_platform']} in all)",
+            "the coefficients of its own columns",
+            f"the sum of all platforms' parts of the score of {holdout:,} calibration and test rows, each rounded to "
+            "2^-5; of no training row, and of no platform apart",
+            "two norms from which the step size follows",
+        ],
+        lead: each,
+        **{party: [*each, _random_share(lead)] for party in others},
+        "coordinator": _coordinator(source),
+    }
+
+
+def _among_banks(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str]
+                 ) -> dict[str, list[str]]:
+    lead, *others = platforms
+    speaker = banks[0]
+    each = [
+        "which of its users each bank knows too, and each bank's rows",
+        "the number of whitened columns of every party",
+        "the coefficients of its own columns, and the step size",
+        "whether the joint model was better than each bank's own; no label, no score, no residual, and of the banks' "
+        "gradients only sums over all banks, as random shares",
+    ]
+    return {
+        **{bank: _bank(metrics["banks"][bank], platforms, bank == speaker) for bank in banks},
+        lead: each,
+        **{party: [*each, _random_share(lead)] for party in others},
+        "coordinator": _coordinator(source),
+    }
+
+
+def _bank(own: dict[str, Any], platforms: Sequence[str], speaks: bool) -> list[str]:
+    several = len(platforms) > 1
+    holdout = own["rows_calibration"] + own["rows_test"]
+    whose = "the sum of all platforms' parts" if several else "the platform's part"
+    sentences = [
+        f"which {own['rows_aligned']:,} of its customers {'every' if several else 'the'} platform knows too",
+        "sums over all banks of what the common bins and the common scaling rest on, with noise; no bank's apart",
+        "the common coefficients of the bureau columns, the same at every bank, and its own intercept",
+        f"{whose} of the score of {holdout:,} of its own calibration and test rows, rounded to 2^-5; of no training "
+        "row, and of no row of another bank",
+    ]
+    return [*sentences, "two norms from which the step size follows"] if speaks else sentences
+
+
+def _random_share(lead: str) -> str:
+    return f"a share of the residuals from {lead}, which is random without the bank's"
+
+
+def _coordinator(source: str) -> list[str]:
+    return [
+        "the plan, column names and missing rates, sizes and timing of sealed frames",
+        "ciphertexts that it added up, all masked at their source; the metrics in the model card",
+        f"data of this run: {source}",
+    ]

@@ -1,0 +1,94 @@
+"""Who takes part in a demo, with which tables, and the plans of its trainings."""
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coordinator.demo.banks import split_bank
+from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Table, inferred_table, is_bank
+from coordinator.demo.population import Part, split_platform, write_population
+
+BINS = ((16_000, 5), (6_500, 3), (0, 2))  # fewer bins for fewer rows: every coefficient needs 50 training rows
+USUAL_INTERSECTION, SMALL_INTERSECTION = 1_000, 500
+SMALL_BANK = 1_500  # rows; a smaller one may have fewer than 1,000 people in common with all platforms
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Tables of all parties, banks first; rows of each; where they come from, in words."""
+
+    tables: dict[str, Table]
+    rows: dict[str, int]
+    source: str
+
+    @property
+    def banks(self) -> tuple[str, ...]:
+        """Names of the banks, the speaker first."""
+        return tuple(party for party in self.tables if is_bank(party))
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """Names of the platforms, the lead first."""
+        return tuple(party for party in self.tables if not is_bank(party))
+
+    @property
+    def bins(self) -> int:
+        """Bins per number that the rows of the smaller side allow."""
+        both = min(sum(self.rows[bank] for bank in self.banks), *(self.rows[party] for party in self.platforms))
+        return next(bins for least, bins in BINS if both >= least)
+
+    @property
+    def minimum_intersection(self) -> int:
+        """Common people that each pair of a bank and a platform needs."""
+        return USUAL_INTERSECTION if len(self.banks) == 1 or min(self.rows.values()) >= SMALL_BANK \
+            else SMALL_INTERSECTION
+
+
+def given(bank_csv: Path, platform_csv: Path, id_column: str, label: str, say: Say) -> Setting:
+    """One bank and one platform from files; SealscoreError in the words of the parties' own command."""
+    say(f"reading {bank_csv.name} and {platform_csv.name} …")
+    tables = {
+        LABEL: inferred_table("bank", bank_csv, id_column, label),
+        FEATURE: inferred_table("platform", platform_csv, id_column, None),
+    }
+    rows = {LABEL: _lines(bank_csv), FEATURE: _lines(platform_csv)}
+    return Setting(tables, rows, f"{bank_csv.name} and {platform_csv.name}")
+
+
+def synthetic(folder: Path, rows: int, seed: int, banks: int, platforms: int, say: Say) -> Setting:
+    """The generated population, split among `banks` and `platforms`."""
+    say(f"making a synthetic population (seed {seed}, {rows:,} rows a side); no real person is in it …")
+    files = write_population(folder, rows, seed)
+    lenders = {LABEL: Part(files.bank_table, rows)} if banks == 1 else split_bank(files, banks, seed)
+    knowers = {FEATURE: Part(files.platform_table, rows)} if platforms == 1 else split_platform(files, platforms, seed)
+    split = [f"the {what} split among {count}" for what, count in
+             (("bank's customers", banks), ("platform's columns", platforms)) if count > 1]
+    parts = lenders | knowers
+    return Setting({name: Table(part.table) for name, part in parts.items()},
+                   {name: part.rows for name, part in parts.items()},
+                   ", ".join([f"a synthetic population, seed {seed}", *split]))
+
+
+def _lines(path: Path) -> int:
+    """Data rows of a CSV file; quoted line breaks count as the csv module reads them."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(1 for row in csv.reader(file) if row) - 1
+
+
+def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int) -> str:
+    """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each."""
+    banks = [party for party in parties if is_bank(party)]
+    labels = f'label_party = "{banks[0]}"' if len(banks) == 1 else f"label_parties = {json.dumps(banks)}"
+    lines = [f'purpose = "{PURPOSE}"', labels,
+             f"feature_parties = {json.dumps([party for party in parties if not is_bank(party)])}", ""]
+    for party in parties:
+        lines += [f"[parties.{party}]", 'table = "customers"',
+                  f"columns = {json.dumps(setting.tables[party].columns)}", ""]
+    lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}", ""]
+    if setting.minimum_intersection != USUAL_INTERSECTION:
+        lines += ["[alignment]", f"minimum_intersection = {setting.minimum_intersection}", ""]
+    return "\n".join([*lines, "[slices]", f'seed = "{seed}"', ""])

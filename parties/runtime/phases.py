@@ -1,0 +1,263 @@
+"""What a party does in each phase of a run; `run_driver.py` says when, in which thread, and what a failure means.
+
+    train   align -> encode -> train -> evaluate -> publish
+    score   align -> score -> publish
+
+Each method gives what the next phase needs. What it found is a fact in the run's store, so a phase that ended before an
+interruption costs nothing again.
+"""
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from parties.runtime import roster
+from parties.runtime.config import LoadedParty
+from parties.runtime.files import digest, write_csv
+from parties.runtime.hub_client import HubClient
+from parties.runtime.preparation import Prepared, prepare
+from parties.runtime.releases import Releases
+from parties.runtime.run_store import RunStore
+from parties.runtime.side import ParallelMap, Side
+from parties.runtime.tables import Table, load_table
+from parties.runtime.vault import Vault
+from protocols.agreement import SignedAgreement
+from protocols.audit import SALT_BYTES, row_commitment
+from protocols.binning.columns import ColumnData
+from protocols.binning.encoder import Encoder
+from protocols.checkpoints import CheckpointExchange
+from protocols.commons.common_encoding import CommonEncoding
+from protocols.commons.encoding import CommonSettings
+from protocols.crypto.keys import KeyPair
+from protocols.crypto.zero_sharing import Circle
+from protocols.errors import DataError, RunFailed
+from protocols.node.audit_log import AuditLog
+from protocols.plan import Plan, seats
+from protocols.role import Role
+from protocols.scorecard.training import Coefficients, TrainingConfig
+from protocols.scorecard.verdicts import Verdicts
+from protocols.scorecard.whitening import Whitening
+from protocols.state import pack, unpack
+
+log = logging.getLogger("sealscore.run")
+SECRET_FACTS = ("keys", "train.peer_public")
+MODEL_FACTS = ("align.rows", "align.salt", "table", "report", "metrics")  # gone too when a run is cancelled
+_SECRET_PHASES = ("align", "encode", "train", "evaluate", "score")
+
+
+@dataclass(frozen=True, repr=False)
+class Node:
+    """What a run needs of its daemon."""
+
+    party: LoadedParty
+    side: Callable[[], Side]
+    audit: AuditLog
+    vault: Vault
+    hub: HubClient
+    releases: Releases
+    on_frame: Callable[[str, bytes], None]
+
+
+def model_id(run: str) -> str:
+    """Of what a training publishes."""
+    return "m-" + run.removeprefix("r-")
+
+
+def secret_facts(plan: Plan) -> tuple[str, ...]:
+    """Facts of a run's store that must not outlive the run: keys, and the state of all roles."""
+    return SECRET_FACTS + tuple(name for phase in _SECRET_PHASES for name in _role_facts(plan, phase))
+
+
+def _role_facts(plan: Plan, phase: str) -> tuple[str, ...]:
+    """All names under which the state of a role may be kept in a phase."""
+    parts = ("", ".verdicts", *(f".{p}" for p in plan.parties), *(f".joint.{p}" for p in plan.label_parties))
+    return tuple(f"{phase}.role{part}" for part in parts)
+
+
+class Drive(Protocol):
+    """Feeds messages to a role until it has a result, and gives that."""
+
+    def __call__(self, phase: str, role: Role, peer: str | None = None, part: str | None = None) -> Any:
+        """`peer`: whose messages a role that expects nobody in particular gets; `part` names the role's state where the
+        phase has several."""
+
+
+class Phases:
+    """Those of one run at one party."""
+
+    def __init__(
+        self, node: Node, agreement: SignedAgreement, identities: dict[str, bytes], store: RunStore, drive: Drive
+    ):
+        self._node, self._agreement, self._plan = node, agreement, agreement.plan
+        self._run, self._name, self._identities = agreement.run, node.party.name, identities
+        self._store, self._drive, self._side = store, drive, node.side()
+        self._circle: Circle | None = None
+
+    # -- align
+
+    def align(self) -> dict[str, np.ndarray]:
+        """By bank, the rows of the own table that all parties of a training with this bank know, in joint order."""
+        known = self._store.get("align.rows")
+        if known is not None:
+            return unpack(known)
+        table = self._table()
+        with ThreadPoolExecutor() as pool:
+            pairs = [self._align_with(peer, table, pool.map) for peer in roster.counterparts(self._plan, self._name)]
+        rows = self._known_to_all(pairs)
+        salt = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
+        for bank, aligned in rows.items():
+            commitment = row_commitment(salt, (table.ids[r] for r in aligned))
+            self._note("rows", {"bank": bank, "count": len(aligned), "commitment": commitment})
+        done = dict.fromkeys(_role_facts(self._plan, "align"))
+        self._store.commit({"align.rows": pack(rows), "align.salt": salt, **done})
+        return rows
+
+    def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> np.ndarray:
+        params = roster.alignment(self._agreement, self._name, peer)
+        return self._drive("align", self._side.aligner(table.ids, peer, params, parallel_map), peer).rows
+
+    def _known_to_all(self, pairs: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """A bank holds one pair with each platform, a platform one with each bank."""
+        banks = roster.own_banks(self._plan, self._name)
+        of_bank = [pairs] if self._name in banks else [[pair] for pair in pairs]
+        if len(self._plan.feature_parties) == 1:
+            return {bank: own[0] for bank, own in zip(banks, of_bank, strict=True)}
+        rows = {}
+        for bank, own in zip(banks, of_bank, strict=True):
+            role = roster.joint(self._plan, self._name, bank, own)
+            rows[bank] = self._drive("align", role, bank, f"joint.{bank}").rows
+        return rows
+
+    def _table(self) -> Table:
+        """The plan's table, read anew for every run."""
+        if not hasattr(self, "_loaded"):
+            party, name = self._node.party, self._plan.parties[self._name].table
+            config = party.table(name)
+            self._check_unchanged(party.home / config.path)
+            self._loaded = load_table(config, party.home)
+        return self._loaded
+
+    def _check_unchanged(self, path: Any) -> None:
+        """Aligned rows are numbers of rows: with another table behind them a resumed run would mix people up."""
+        now, before = digest(path), self._store.get("table")
+        if now is None:
+            return  # loading it says so
+        if before not in (None, now):
+            raise DataError(f"{path.name}: the table was changed since this run began; start a new run")
+        self._store.put("table", now)
+
+    # -- encode
+
+    def encode(self, rows: dict[str, np.ndarray]) -> Prepared:
+        """Bins and whitening from the own training rows; several banks find theirs together."""
+        together = self._name in self._plan.label_parties and len(self._plan.label_parties) > 1
+        return prepare(self._table(), rows, self._name, self._plan, self._fit_together if together else None)
+
+    def _fit_together(self, columns: dict[str, ColumnData]) -> tuple[Encoder, Whitening]:
+        model = self._plan.model
+        settings = CommonSettings(model.bins, model.minimum_support, model.commons_rho)
+        role = CommonEncoding(self._name, self._plan.label_parties, columns, settings)
+        commons = self._drive("encode", role)
+        self._circle = commons.circle
+        return commons.encoder, Whitening.from_moments(commons.mean, commons.covariance, commons.noise)
+
+    # -- train
+
+    def train(self, prepared: Prepared) -> Coefficients:
+        """The strict training; what is left are the own coefficients."""
+        model, plan = self._plan.model, self._plan
+        check = functools.partial(self._check_release, prepared)
+        config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
+                                self._node.party.policy.tile_cache_bytes, model.intercepts)
+        public = self._store.get("train.peer_public")
+        role = self._side.trainer(self._table(), prepared, plan, self._keys, config, public, self._circle)
+        return self._drive("train", role)
+
+    def _check_release(self, prepared: Prepared, rows: int, coefficients: int) -> None:
+        """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused."""
+        ids, releases = self._table().ids, self._node.releases
+        people = [ids[row] for row in prepared.training_rows]
+        training = bytes.fromhex(self._plan.digest()) + self._store.get("table")
+        releases.record(self._run, training, people, coefficients)  # first: of two runs at once one must see the other
+        self._node.party.policy.check_rows(rows, coefficients, releases.earlier(self._run, training, people))
+
+    def _keys(self) -> KeyPair:
+        """Fresh for every training; kept until it ends, so that it can go on after a crash."""
+        kept = self._store.get("keys")
+        if kept is not None:
+            return KeyPair.from_secret_bytes(kept)
+        keys = KeyPair.generate()
+        self._store.put("keys", keys.secret_bytes())
+        return keys
+
+    # -- evaluate
+
+    def evaluate(self, prepared: Prepared, own: Coefficients) -> None:
+        """Calibrate and judge on the hold-out; keep the own half, pending, or fail closed."""
+        roles = [self._hold_out(prepared, own, bank) for bank in roster.own_banks(self._plan, self._name)]
+        if not self._all_say_yes(all(map(self._side.verdict, roles))):
+            whose = "one of the banks'" if len(self._plan.label_parties) > 1 else "the bank's"
+            cause = f"the joint model is no better than {whose} own on the hold-out, so nothing is published"
+            raise RunFailed(self._name, "evaluate", cause, "take other columns or another encoding")
+        self._keep(prepared, own, roles[0])
+
+    def _hold_out(self, prepared: Prepared, own: Coefficients, bank: str) -> Role:
+        role = self._side.holdout(self._table(), prepared, self._plan, own, self._name, bank)
+        self._drive("evaluate", role, part=bank)
+        return role
+
+    def _all_say_yes(self, own: bool) -> bool:
+        banks = self._plan.label_parties
+        if self._name not in banks or len(banks) == 1:
+            return own
+        return self._drive("evaluate", Verdicts(self._name, banks, own), part="verdicts")
+
+    def _keep(self, prepared: Prepared, own: Coefficients, role: Role) -> None:
+        half = {
+            "version": 1, "model_id": model_id(self._run), "run": self._run, "party": self._name,
+            "agreement": self._agreement.digest().hex(), "status": "pending", "parties": seats(self._plan),
+            "table": self._plan.parties[self._name].table,
+            **self._side.half(prepared, own, role),
+        }
+        self._node.vault.put(model_id(self._run), half)
+        report = self._side.report(prepared, own, role) | {
+            "training": {"rows": own.rows, "columns": len(own.own), "columns_peer": own.columns_peer,
+                         "steps": own.steps, "step_grid": own.grid},
+        }
+        self._store.put("report", json.dumps(report).encode())
+        self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
+
+    # -- score
+
+    def score(self, rows: dict[str, np.ndarray]) -> None:
+        """Score the aligned rows with a published model; the bank's file of scores is written whole or not at all."""
+        half = self._node.vault.get(self._plan.model_id)
+        (aligned,) = rows.values()  # a plan of kind score names one bank
+        role = self._side.scorer(self._table(), aligned, half, self._plan, self._name)
+        self._drive("score", role)
+        columns = self._side.scored(role, self._table(), aligned, half)
+        if columns is not None:
+            target = self._node.party.state / "scores" / f"{self._run}.csv"
+            write_csv(target, columns)
+            log.info("run %s: scores of %d rows in %s", self._run, len(aligned), target)
+
+    # -- publish
+
+    def exchange_checkpoints(self) -> None:
+        """Parties keep signed checkpoints of each other's logs: a log rewritten later contradicts them."""
+        audit = self._node.audit
+        for peer in roster.peers(self._plan, self._name):
+            take = functools.partial(audit.record_peer_checkpoint, peer, self._identities[peer])
+            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take)
+            self._drive("publish", role, peer)
+
+    def _note(self, phase: str, body: dict[str, Any]) -> None:
+        self._node.audit.append("phase", {"run": self._run, "phase": phase, **body})
