@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from coordinator.config import CoordinatorConfig
 from coordinator.plan_file import catalogues_of, require_sound
 from coordinator.registry import ACTIVE, ATTEMPTS, TERMINAL, Registry, new_run_id
-from protocols.errors import RunFailed, SealscoreError
+from protocols.errors import RunFailed, SealscoreError, UsageError
 from protocols.node.progress import PhaseProgress, ProgressView
 from protocols.plan import Plan
 
@@ -43,6 +43,32 @@ def resume(config: CoordinatorConfig, registry: Registry, run: str) -> None:
     with _control(config) as control:
         registry.reopen(run)
         _start(registry, control, run)
+
+
+def start_without(config: CoordinatorConfig, registry: Registry, run: str, party: str) -> str:
+    """Start a failed run's plan anew without a party that does not come back; the new run's id.
+
+    The others agree anew: shares and covers of the old run are of no use without that party, and nothing is opened.
+    """
+    row = registry.run(run)
+    if row["state"] != "failed":
+        raise UsageError(f"run {run} is {row['state']}; only a failed run is started anew without a party")
+    return submit(config, registry, plan_without(Plan.from_canonical(row["plan_json"].encode()), party))
+
+
+def plan_without(plan: Plan, party: str) -> Plan:
+    """The same plan with one party less; UsageError when no bank or no platform would be left."""
+    content = plan.model_dump(mode="json")
+    if content["parties"].pop(party, None) is None:
+        raise UsageError(f"the plan names no party {party}; there are {', '.join(sorted(plan.parties))}")
+    if plan.kind == "score":
+        raise UsageError("a model scores with all its platforms and one of its banks; no party can be left out")
+    for role in ("label_parties", "feature_parties"):
+        content[role] = [name for name in content[role] if name != party]
+        if not content[role]:
+            raise UsageError(f"{party} is the plan's only {'bank' if role == 'label_parties' else 'platform'}; a run "
+                             "needs at least one of each")
+    return Plan.model_validate(content)
 
 
 def _start(registry: Registry, control: Control, run: str) -> None:

@@ -180,11 +180,18 @@ def cancel(run: RunArgument, config: ConfigOption = None) -> None:
 
 @runs_app.command()
 def resume(
-    run: RunArgument, config: ConfigOption = None, as_json: JsonOption = False, detach: DetachOption = False
+    run: RunArgument,
+    without: Annotated[str | None, typer.Option(help="start anew with the same plan, but without this party")] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    detach: DetachOption = False,
 ) -> None:
     """Continue a failed run from what the parties have."""
     with opened(config) as (settings, registry):
-        launch.resume(settings, registry, run)
+        if without is None:
+            launch.resume(settings, registry, run)
+        else:
+            run = launch.start_without(settings, registry, run, without)
         _finish(settings, registry, run, as_json, detach)
 
 

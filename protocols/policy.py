@@ -37,6 +37,8 @@ class Policy(Strict):
     maximum_steps: int = Field(32, ge=1, le=64)
     maximum_runs_per_day: int = Field(100, ge=1)
     maximum_holdout_share: float = Field(0.5, gt=0, lt=1, description="rows whose scores one training may open")
+    maximum_commons_rho: float = Field(1.0, gt=0, description="privacy (zCDP) that common encodings of several banks "
+                                       "may spend on a person, all runs added up")
     minimum_columns: int = Field(4, ge=1, description="columns behind an opened score: one alone would show its bins")
     sensitivity_allowed: tuple[Literal["C1", "C2"], ...] = ("C1", "C2")
     maximum_message_bytes: int = Field(512 * 1024 * 1024, ge=1024 * 1024)
@@ -71,6 +73,9 @@ class Policy(Strict):
              f"the plan accepts bins of {model.minimum_support} rows, at least {self.minimum_bin_rows} are required"),
             ("maximum_steps", model.steps <= self.maximum_steps,
              f"the plan asks for {model.steps} steps, at most {self.maximum_steps} are allowed"),
+            ("maximum_commons_rho", len(plan.label_parties) == 1 or model.commons_rho <= self.maximum_commons_rho,
+             f"the plan spends rho = {model.commons_rho:g} on the banks' common encoding, at most "
+             f"{self.maximum_commons_rho:g} in all is allowed"),
             ("maximum_holdout_share", plan.slices.calibration + plan.slices.test <= self.maximum_holdout_share + 1e-9,
              f"the plan opens scores of {plan.slices.calibration + plan.slices.test:.0%} of the rows, at most "
              f"{self.maximum_holdout_share:.0%} are allowed"),
@@ -94,6 +99,15 @@ class Policy(Strict):
         if rows > most:
             sentence = f"{peer} announces {rows} rows, at most {most} are allowed"
             raise PolicyRefused(f"peers.{peer}.maximum_rows", sentence)
+
+    def check_spent(self, rho: float, earlier: float) -> None:
+        """Refuse to add counts to one more common encoding when earlier ones about the same people spent too much."""
+        if rho + earlier > self.maximum_commons_rho + 1e-9:
+            raise PolicyRefused(
+                "maximum_commons_rho",
+                f"this run's common encoding would spend rho = {rho:g} after {earlier:g} of earlier runs on the same "
+                f"people, at most {self.maximum_commons_rho:g} in all is allowed",
+            )
 
     def check_sensitivity(self, levels: dict[str, str]) -> None:
         """Refuse columns above the allowed level; `levels` maps a column's name to C1, C2 or C3."""

@@ -7,6 +7,9 @@ from typing import Any
 from coordinator.demo.federation import FEATURE, LABEL
 
 MEANING = {
+    "commons.histogram": "rows of all banks together in each fixed cell of each bureau column, with every bank's noise",
+    "commons.moments": "rows of all banks together in each pair of bins of the common encoding, with every bank's noise",
+    "scale": "a bank's number of rows and the size of its own block, as powers of the square root of 2, to other banks",
     "membership": "one bit per identifier: is it among the peer's too",
     "membership.joint": "one bit per person whom a platform shares with a bank: do all other platforms know it too",
     "coefficients": "each party's own coefficients, at the end, flooded by 2^-12",
@@ -14,7 +17,7 @@ MEANING = {
     "step.size": "the step size, a power of the square root of 2, to the platform",
     "scores.calibration": "the platform's part of each calibration row's score, to the bank, rounded to 2^-5",
     "scores.test": "the platform's part of each test row's score, to the bank, rounded to 2^-5",
-    "verdict": "whether the joint model was better than the bank's own, to the platform",
+    "verdict": "whether the joint model was better than the bank's own, to the platforms and the other banks",
 }
 
 
@@ -78,7 +81,6 @@ def _among_platforms(metrics: dict[str, Any], source: str, platforms: Sequence[s
 def _among_banks(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str]
                  ) -> dict[str, list[str]]:
     lead, *others = platforms
-    speaker = banks[0]
     each = [
         "which of its users each bank knows too, and each bank's rows",
         "the number of whitened columns of every party",
@@ -87,25 +89,31 @@ def _among_banks(metrics: dict[str, Any], source: str, banks: Sequence[str], pla
         "gradients only sums over all banks, as random shares",
     ]
     return {
-        **{bank: _bank(metrics["banks"][bank], platforms, bank == speaker) for bank in banks},
+        **{bank: _bank(metrics["banks"][bank], banks, platforms, bank == banks[0]) for bank in banks},
         lead: each,
         **{party: [*each, _random_share(lead)] for party in others},
         "coordinator": _coordinator(source),
     }
 
 
-def _bank(own: dict[str, Any], platforms: Sequence[str], speaks: bool) -> list[str]:
+def _bank(own: dict[str, Any], banks: Sequence[str], platforms: Sequence[str], speaks: bool) -> list[str]:
     several = len(platforms) > 1
     holdout = own["rows_calibration"] + own["rows_test"]
     whose = "the sum of all platforms' parts" if several else "the platform's part"
-    sentences = [
-        f"which {own['rows_aligned']:,} of its customers {'every' if several else 'the'} platform knows too",
-        "sums over all banks of what the common bins and the common scaling rest on, with noise; no bank's apart",
+    counts = "counts over all banks, with every bank's noise, from which the common bins and their basis follow"
+    if len(banks) == 2:
+        counts += "; of two banks that is the other's counts under its noise"
+    return [
+        f"which {own['rows_aligned']:,} of its customers {'every' if several else 'the'} platform knows too, and how "
+        f"many rows {'each' if several else 'the platform'} brought",
+        counts,
+        "each other bank's number of rows, and the size of its own block, rounded to powers of the square root of 2",
         "the common coefficients of the bureau columns, the same at every bank, and its own intercept",
         f"{whose} of the score of {holdout:,} of its own calibration and test rows, rounded to 2^-5; of no training "
         "row, and of no row of another bank",
+        "the step size, and whether the joint model was better than each other bank's own",
+        *(["two norms from which the step size follows"] if speaks else []),
     ]
-    return [*sentences, "two norms from which the step size follows"] if speaks else sentences
 
 
 def _random_share(lead: str) -> str:

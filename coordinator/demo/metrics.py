@@ -64,12 +64,18 @@ def bank_figures(bank: str, facts: Facts, pooled: dict[str, Any], rows: int) -> 
         "rows": rows, "rows_aligned": train + report["rows"]["calibration"] + report["rows"]["test"],
         "rows_train": train, "rows_calibration": report["rows"]["calibration"], "rows_test": report["rows"]["test"],
         "events_train": oracle["events"]["train"], "events_test": oracle["events"]["test"],
-        "columns_bank": report["training"]["columns"], "columns_platform": report["training"]["columns_peer"],
+        "columns_bank": _coefficients(facts[bank]) + 1,
+        "columns_platform": sum(_coefficients(facts[party]) for party in facts if not is_bank(party)),
         **{f"{name}_{key}": values[name] for key, values in (("joint", joint), ("bank_only", alone))
            for name in ("auc", "ks", "log_loss")},
         "auc_uplift": uplift["difference"], "auc_uplift_low": uplift["low"], "auc_uplift_high": uplift["high"],
         "auc_pooled_oracle": oracle["metrics"]["auc"], "ks_pooled_oracle": oracle["metrics"]["ks"],
     }
+
+
+def _coefficients(told: dict[str, Any]) -> int:
+    """Without the intercept."""
+    return len(told["half"]["coefficients"])
 
 
 def _platforms_only(bank: str, pooled: dict[str, Any], outcomes: Sequence[Outcome]) -> dict[str, float]:

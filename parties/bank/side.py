@@ -130,7 +130,7 @@ class BankSide:
         coefficients, constant = prepared.whitening.coefficients(own.own[1:])
         evaluation = self._evaluated(role)
         return {
-            "columns": prepared.encoder.points_table(coefficients),
+            "columns": prepared.labelled.points_table(coefficients),
             "base_points": base_points(float(own.own[0]) + constant),
             "warnings": list(prepared.encoder.warnings),
             **evaluation.to_json(),

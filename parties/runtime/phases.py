@@ -38,7 +38,7 @@ from protocols.commons.common_encoding import CommonEncoding
 from protocols.commons.encoding import CommonSettings
 from protocols.crypto.keys import KeyPair
 from protocols.crypto.zero_sharing import Circle
-from protocols.errors import DataError, RunFailed
+from protocols.errors import DataError, PolicyRefused, RunFailed
 from protocols.node.audit_log import AuditLog
 from protocols.plan import Plan, seats
 from protocols.role import Role
@@ -159,7 +159,19 @@ class Phases:
     def encode(self, rows: dict[str, np.ndarray]) -> Prepared:
         """Bins and whitening from the own training rows; several banks find theirs together."""
         together = self._name in self._plan.label_parties and len(self._plan.label_parties) > 1
+        if together and self._store.get("encode.role") is None:
+            self._spend(rows[self._name])
         return prepare(self._table(), rows, self._name, self._plan, self._fit_together if together else None)
+
+    def _spend(self, rows: np.ndarray) -> None:
+        """Within what the policy allows the counts of all common encodings to say about a person."""
+        rho, releases = self._plan.model.commons_rho, self._node.releases
+        earlier = releases.spend(self._run, [self._table().ids[row] for row in rows], rho)
+        try:
+            self._node.party.policy.check_spent(rho, earlier)
+        except PolicyRefused:
+            releases.unspend(self._run)
+            raise
 
     def _fit_together(self, columns: dict[str, ColumnData]) -> tuple[Encoder, Whitening]:
         model = self._plan.model

@@ -14,6 +14,7 @@ import numpy as np
 from parties.runtime.tables import Table
 from protocols.binning.columns import ColumnData
 from protocols.binning.encoder import Encoder
+from protocols.commons.encoding import with_own_labels
 from protocols.errors import DataError
 from protocols.plan import Plan
 from protocols.psi.slices import CALIBRATION, TEST, TRAIN, slice_of
@@ -35,6 +36,7 @@ class Prepared:
     """How the columns were encoded, and the slices by bank: a bank's own, at a platform those of all banks."""
 
     encoder: Encoder
+    labelled: Encoder  # the same for this party's own eyes: bins that several banks found carry its own labels
     whitening: Whitening
     of: Mapping[str, Slices]
 
@@ -54,7 +56,7 @@ def prepare(table: Table, rows: Mapping[str, np.ndarray], party: str, plan: Plan
     training = np.sort(np.concatenate([parts[TRAIN] for parts in slices.values()]))
     columns = table.take(training).select(list(plan.parties[party].columns))
     encoder, whitening = fit(columns) if fit else _fit_alone(columns, plan)
-    return Prepared(encoder, whitening, {
+    return Prepared(encoder, with_own_labels(encoder, columns), whitening, {
         bank: Slices(tuple(transformed(table, part, encoder, whitening) for part in parts), parts)
         for bank, parts in slices.items()
     })

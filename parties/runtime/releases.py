@@ -1,8 +1,9 @@
-"""Which trainings released coefficients about which people, across all runs of this node.
+"""Which runs released what about which people, across all runs of this node.
 
 Coefficients are equations about labels: with too many of them, over few rows, every label follows. So the rule
 n >= 50 * sum of d counts the trainings before this one that shared a person with it (protocols/SECURITY.md). The same
-training again releases the same coefficients and counts once.
+training again releases the same coefficients and counts once. The noisy counts that several banks make their common
+encoding of are differentially private; what runs that share a person spend of it adds up too.
 """
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS release (
   run TEXT PRIMARY KEY, training BLOB NOT NULL, coefficients INTEGER NOT NULL, people BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS counts (run TEXT PRIMARY KEY, rho REAL NOT NULL, people BLOB NOT NULL);
 """
 _TAG_BYTES = 8
 
@@ -62,6 +64,19 @@ class Releases:
         entry = (run, training, coefficients, self._people(ids).tobytes())
         with self._lock, self._db:
             self._db.execute("INSERT OR REPLACE INTO release VALUES (?, ?, ?, ?)", entry)
+
+    def spend(self, run: str, ids: Iterable[str], rho: float) -> float:
+        """Record that a run spends `rho`, before it does; gives what other runs spent on some of these people."""
+        people = self._people(ids)
+        with self._lock, self._db:
+            self._db.execute("INSERT OR REPLACE INTO counts VALUES (?, ?, ?)", (run, rho, people.tobytes()))
+            rows = self._db.execute("SELECT rho, people FROM counts WHERE run != ?", (run,)).fetchall()
+        return sum(spent for spent, tags in rows if _share(people, np.frombuffer(tags, np.uint64)))
+
+    def unspend(self, run: str) -> None:
+        """The run was refused before it sent any counts."""
+        with self._lock, self._db:
+            self._db.execute("DELETE FROM counts WHERE run = ?", (run,))
 
     def forget(self, run: str) -> None:
         """The run ended before it released anything."""

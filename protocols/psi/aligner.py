@@ -46,8 +46,7 @@ class Aligner(Role):
                             "raise the declared number or put fewer rows in")
         self._peer, self._params, self._map = peer, params, parallel_map
         self._scalar: Scalar | None = Scalar.random()
-        self._seed = os.urandom(_SEED_BYTES)
-        self._order = _shuffled(self._seed, len(self._ids))
+        self._begin_with(os.urandom(_SEED_BYTES))
         self._sent = 0  # own chunks sent
         self._peer_total: int | None = None
         self._peer_tags: list[bytes] = []  # per chunk: 32 bytes for each of the peer's points
@@ -55,6 +54,11 @@ class Aligner(Role):
         self._joint: bytes | None = None
         self._rows: np.ndarray | None = None
         self._confirmed = False
+
+    def _begin_with(self, seed: bytes) -> None:
+        """What follows from the secret seed: the order in which ids are sent, a digest that knows them again."""
+        self._seed, self._order = seed, _shuffled(seed, len(self._ids))
+        self._digest = _keyed_digest(seed, self._ids)
 
     def start(self) -> list[Message]:
         """Commit to the size of the set."""
@@ -160,7 +164,7 @@ class Aligner(Role):
     def snapshot(self) -> bytes:
         """All state but the ids, the secret included until the last tag: for the vault only."""
         return pack({
-            "ids": self._ids_digest(), "seed": self._seed, "sent": self._sent, "peer_total": self._peer_total,
+            "ids": self._digest, "seed": self._seed, "sent": self._sent, "peer_total": self._peer_total,
             "scalar": None if self._scalar is None else self._scalar.to_bytes(),
             "own_tags": b"".join(self._own_tags), "peer_tags": b"".join(self._peer_tags),
             "joint": self._joint, "rows": self._rows, "confirmed": self._confirmed,
@@ -169,21 +173,21 @@ class Aligner(Role):
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot, byte for byte as before. Raises DataError if the ids are not the same."""
         saved = unpack(state)
-        self._seed = saved["seed"]
-        if saved["ids"] != self._ids_digest():
+        self._begin_with(saved["seed"])
+        if saved["ids"] != self._digest:
             raise DataError("the ids of the table have changed since the alignment began; start a new run")
-        self._order = _shuffled(self._seed, len(self._ids))
         self._scalar = None if saved["scalar"] is None else Scalar(saved["scalar"])
         self._sent, self._peer_total, self._confirmed = saved["sent"], saved["peer_total"], saved["confirmed"]
         self._own_tags = _cut(saved["own_tags"], m.CHUNK * m.TAG_BYTES)
         self._peer_tags = _cut(saved["peer_tags"], m.CHUNK * 2 * m.TAG_BYTES)
         self._joint, self._rows = saved["joint"], saved["rows"]
 
-    def _ids_digest(self) -> bytes:
-        hashing = hashlib.blake2b(key=self._seed, digest_size=32)
-        for text in self._ids:
-            hashing.update(hashlib.blake2b(text.encode(), digest_size=16).digest())
-        return hashing.digest()
+
+def _keyed_digest(seed: bytes, ids: Sequence[str]) -> bytes:
+    hashing = hashlib.blake2b(key=seed, digest_size=32)
+    for text in ids:
+        hashing.update(hashlib.blake2b(text.encode(), digest_size=16).digest())
+    return hashing.digest()
 
 
 def _shuffled(seed: bytes, count: int) -> np.ndarray:

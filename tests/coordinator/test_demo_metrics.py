@@ -24,7 +24,8 @@ def facts(bank: str, test: int, alone: float, joint: float) -> dict:
                                "uplift": {"difference": joint - alone, "low": joint - alone - 0.03,
                                           "high": joint - alone + 0.03}},
                    "rows": {"calibration": test // 2, "test": test},
-                   "training": {"rows": test * 3, "columns": 11, "columns_peer": 20, "steps": 8}},
+                   "training": {"rows": test * 3, "steps": 8}},
+        "half": {"coefficients": [0.1] * 10},
         "spent.train": {"seconds": 3.0, "bytes": 100}, "ledger.openings": {"coefficients": {bank: 11}},
     }
 
@@ -33,7 +34,7 @@ def facts(bank: str, test: int, alone: float, joint: float) -> dict:
 def two():
     """(facts, pooled) of two banks and one platform."""
     told = {bank: facts(bank, ROWS[bank] // 6, *AUC[bank][:2]) for bank in ROWS}
-    told["platform"] = {"spent.train": {"seconds": 2.0, "bytes": 50},
+    told["platform"] = {"spent.train": {"seconds": 2.0, "bytes": 50}, "half": {"coefficients": [0.1] * 20},
                         "ledger.openings": {"membership": {"platform": 7}}}
     pooled = {"rows_aligned": 1350, "metrics": {"auc": 0.8, "ks": 0.5}, "trainings": {}, "banks": {
         bank: {"rows": {"train": ROWS[bank] // 2, "test": ROWS[bank] // 6}, "events": {"train": 60, "test": 20},
@@ -56,6 +57,7 @@ def test_several_banks_are_summed_and_averaged_by_test_rows(two):
     assert metrics["auc_joint"] == pytest.approx((0.8 * 200 + 0.76 * 66) / 266)
     half = metrics["auc_uplift_high"] - metrics["auc_uplift"]
     assert half == pytest.approx(0.03 * (200**2 + 66**2) ** 0.5 / 266)
+    assert (metrics["columns_bank"], metrics["columns_platform"]) == (11, 20)
     train = metrics["phases"]["train"]
     assert (train["bytes_bank"], train["bytes_platform"], train["seconds_bank-2"]) == (200, 50, 3.0)
     assert metrics["banks"]["bank-2"]["auc_pooled_oracle"] == 0.77 and "ablations" not in metrics

@@ -55,8 +55,9 @@ def _plain(name: str) -> str:
 
 
 def _pooled_auc(tables: dict[str, Table], prepared: dict[str, Prepared]) -> tuple[float, int]:
-    train, test = (np.hstack([prepared[party].of["bank"].columns[part] for party in ("bank", "platform")]) for part in (0, 2))
-    labels = [tables["bank"].label[prepared["bank"].of["bank"].rows[part]] for part in (0, 2)]
+    own = {party: halves.of["bank"] for party, halves in prepared.items()}
+    train, test = (np.hstack([own[party].columns[part] for party in ("bank", "platform")]) for part in (0, 2))
+    labels = [tables["bank"].label[own["bank"].rows[part]] for part in (0, 2)]
     model = LogisticRegression(C=1 / (L2 * len(train)), tol=1e-10, max_iter=2000).fit(train, labels[0])
     return roc_auc_score(labels[1], model.decision_function(test)), len(test)
 

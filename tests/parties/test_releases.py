@@ -57,3 +57,13 @@ def test_the_file_is_private_holds_no_identifier_and_outlives_the_process(tmp_pa
     second = Releases(path)
     assert second.earlier("r-2", b"b", PEOPLE[:1]) == 40
     second.close()
+
+
+def test_what_common_encodings_spend_adds_up_over_runs_that_share_a_person(tmp_path):
+    kept = Releases(tmp_path / "releases.db")
+    assert kept.spend("r-1", ["a", "b"], 0.4) == 0
+    assert kept.spend("r-2", ["c"], 0.3) == 0
+    assert kept.spend("r-3", ["B ", "c"], 0.2) == pytest.approx(0.7)  # another spelling of the same person
+    assert kept.spend("r-3", ["B ", "c"], 0.2) == pytest.approx(0.7)  # continued: its own part counts once
+    kept.unspend("r-1")
+    assert kept.spend("r-4", ["a", "b"], 0.1) == pytest.approx(0.2)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from protocols.errors import ConfigError, MalformedMessage, PolicyRefused
-from protocols.plan import Plan
+from protocols.plan import Plan, may_score
 from protocols.policy import Policy
 
 PLAN = """
@@ -155,3 +155,46 @@ def test_a_peer_brings_a_number_of_rows_up_to_its_cap(rows, error):
     policy().check_peer_rows("platform", 5_000_000)
     with pytest.raises(error):
         policy().check_peer_rows("platform", rows)
+
+
+BANKS = PLAN.replace('label_party = "bank"', 'label_parties = ["bank", "bank-b"]').replace(
+    "[parties.platform]", '[parties.bank-b]\ntable = "loans"\ncolumns = ["age", "income"]\n[parties.platform]')
+
+
+def test_one_bank_may_be_named_either_way():
+    listed = PLAN.replace('label_party = "bank"', 'label_parties = ["bank"]')
+    assert Plan.from_toml_text(listed).digest() == Plan.from_toml_text(PLAN).digest()
+    with pytest.raises(ConfigError, match="cannot both"):
+        Plan.from_toml_text(listed.replace("feature_parties", 'label_party = "bank"\nfeature_parties'))
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    (('["bank", "bank-b"]', '["bank", "bank"]'), "different parties"),
+    (('"loans"\ncolumns = ["age", "income"]', '"loans"\ncolumns = ["income", "age"]'), "columns in the same order"),
+    (("[parties.platform]", '[model]\nencoding = "numeric"\n[parties.platform]'), "need model.encoding = 'dummy'"),
+    (("purpose", 'kind = "score"\nmodel_id = "m-0123456789abcdef"\npurpose'), "names one bank"),
+])
+def test_several_banks_bring_the_same_columns_in_bins(change, told):
+    assert Plan.from_toml_text(BANKS).label_parties == ("bank", "bank-b")
+    with pytest.raises(ConfigError, match=told):
+        Plan.from_toml_text(BANKS.replace(*change))
+
+
+def test_a_model_is_scored_by_one_of_its_banks_with_all_its_platforms():
+    model = {"bank": "label", "bank-b": "label", "one": "feature", "two": "feature"}
+    assert may_score(model, {"bank-b": "label", "one": "feature", "two": "feature"})
+    assert not may_score(model, {"bank-b": "label", "one": "feature"})
+    assert not may_score(model, {"other": "label", "one": "feature", "two": "feature"})
+    assert not may_score({}, {"bank": "label"})
+
+
+def test_common_encodings_spend_what_the_policy_gives():
+    given = policy(POLICY.replace("purposes", "maximum_commons_rho = 0.15\npurposes")
+                   + f'[peers.bank-b]\nfingerprint = "{"b" * 64}"\n')
+    given.check(Plan.from_toml_text(BANKS), "bank")
+    greedy = BANKS.replace("[parties.platform]", "[model]\ncommons_rho = 0.2\n[parties.platform]")
+    with pytest.raises(PolicyRefused, match="maximum_commons_rho"):
+        given.check(Plan.from_toml_text(greedy), "bank")
+    given.check_spent(0.1, 0.05)
+    with pytest.raises(PolicyRefused, match="0.1 after 0.1 of earlier runs"):
+        given.check_spent(0.1, 0.1)

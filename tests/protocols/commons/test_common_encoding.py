@@ -56,7 +56,7 @@ def tables_of_banks(draw):
             for name, n in zip(names(len(rows)), rows, strict=True)}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tables_of_banks(), st.integers(2, 6))
 def test_with_hardly_any_noise_they_are_those_of_the_pooled_rows(parts, bins: int) -> None:
     exact = CommonSettings(bins=bins, minimum_support=10, rho=1e7)

@@ -13,7 +13,7 @@ from tests.protocols.scorecard.simulator import drive_all
 BANKS = ("bank-1", "bank-2", "bank-3")
 
 
-@pytest.mark.parametrize("own", product([True, False], repeat=3))
+@pytest.mark.parametrize("own", list(product([True, False], repeat=3)))
 def test_all_learn_whether_all_agree(own) -> None:
     roles = {name: Verdicts(name, BANKS, verdict) for name, verdict in zip(BANKS, own, strict=True)}
     drive_all(roles)
