@@ -8,7 +8,7 @@ from coordinator.demo.federation import FEATURE, LABEL
 
 MEANING = {
     "commons.histogram": "rows of all banks together in each fixed cell of each bureau column, with every bank's noise",
-    "commons.moments": "rows of all banks together in each pair of bins of the common encoding, with every bank's noise",
+    "commons.moments": "rows of all banks together in each pair of bins of two columns, with every bank's noise",
     "scale": "a bank's number of rows and the size of its own block, as powers of the square root of 2, to other banks",
     "membership": "one bit per identifier: is it among the peer's too",
     "membership.joint": "one bit per person whom a platform shares with a bank: do all other platforms know it too",
