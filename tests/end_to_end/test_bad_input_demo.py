@@ -99,6 +99,13 @@ ARGUMENTS = {
     "too few rows": (["--rows", "10"], "Invalid value for '--rows'"),
     "unknown encoding": (["--rows", "1000", "--encoding", "onehot"], "encoding 'onehot' is not offered"),
     "woe": (["--rows", "1000", "--encoding", "woe"], "default rate of its bins"),
+    "too many banks": (["--banks", "9"], "Invalid value for '--banks'"),
+    "several banks from a file": (["--banks", "2", "--bank-csv", "x.csv", "--platform-csv", "y.csv"],
+                                  "--banks splits the synthetic data"),
+    "several banks and one file": (["--banks", "2", "--bank-csv", "x.csv"], "give both --bank-csv and --platform-csv"),
+    "too few rows for the last bank": (["--banks", "3", "--rows", "5000"], "--rows of at least 6000, got 5000"),
+    "several banks without bins": (["--banks", "2", "--encoding", "numeric"], "one common encoding"),
+    "nobody to leave out": (["--ablations"], "of one bank and one platform none can be"),
     "unknown option": (["--foo"], "No such option"),
 }
 
