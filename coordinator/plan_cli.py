@@ -16,7 +16,7 @@ from coordinator.cost.parts import Calibration
 from coordinator.cost.show import print_estimate
 from coordinator.cost.workload import Machines, Overrides, workload
 from coordinator.options import ConfigOption, JsonOption, opened
-from coordinator.plan_file import Catalogues, catalogues_of, draft, problems, read_plan
+from coordinator.plan_file import Catalogues, catalogues_of, draft, notes, problems, read_plan
 from protocols.errors import ConfigError, UsageError
 from protocols.node import cli
 
@@ -52,11 +52,12 @@ def check(
     with opened(config) as (settings, registry):
         found = problems(parsed, settings, catalogues_of(registry.parties()))
     if as_json:
-        typer.echo(json.dumps({"ok": not found, "digest": parsed.digest(), "problems": found}, indent=2))
+        told = {"ok": not found, "digest": parsed.digest(), "problems": found, "notes": notes(parsed)}
+        typer.echo(json.dumps(told, indent=2))
     if found:
         raise ConfigError(f"{plan.name}: " + "; ".join(found))
     if not as_json:
-        typer.echo(f"{plan.name} is sound; digest {parsed.digest()}")
+        typer.echo("\n".join([f"{plan.name} is sound; digest {parsed.digest()}", *notes(parsed)]))
 
 
 @app.command()

@@ -47,6 +47,13 @@ def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> l
     return found
 
 
+def notes(plan: Plan) -> list[str]:
+    """What is no problem, but may not be what its author expects."""
+    if plan.alignment.rows == "covered" and len(plan.feature_parties) == 1:
+        return ["alignment.rows = 'covered' is the same as 'common' with one platform"]
+    return []
+
+
 def _table_problems(party: str, name: str, columns: tuple[str, ...], tables: dict[str, Any], labels: bool) -> list[str]:
     if name not in tables:
         return [f"{party} publishes no table {name}; there are {', '.join(sorted(tables))}"]
@@ -189,6 +196,7 @@ _DEFAULTS = (
     "l2 = 0.001                       # ridge per row on whitened coordinates",
     "",
     "[alignment]",
+    'rows = "common"                  # people whom all platforms know; "covered": whom at least one knows',
     'normalise = ["trim", "casefold", "nfkc"]',
     "minimum_intersection = 1000",
     "",

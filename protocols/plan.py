@@ -66,8 +66,10 @@ class ModelPlan(Strict):
 
 
 class AlignmentPlan(Strict):
-    """How identifiers are made comparable, and how small an intersection may be."""
+    """How identifiers are made comparable, whose rows are taken, and how small an intersection may be."""
 
+    rows: Literal["common", "covered"] = Field("common", description="a bank's people whom every platform knows, or "
+                                               "whom at least one knows")
     normalise: tuple[Literal["trim", "casefold", "nfkc"], ...] = ("trim", "casefold", "nfkc")
     minimum_intersection: int = Field(1000, ge=1)
 

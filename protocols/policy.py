@@ -31,6 +31,7 @@ class Policy(Strict):
     peers: dict[Name, PeerPolicy] = Field(min_length=1)
     kinds: tuple[Literal["train", "score"], ...] = ("train",)
     encodings: tuple[Literal["dummy", "numeric"], ...] = ("dummy",)
+    alignments: tuple[Literal["common", "covered"], ...] = ("common",)
     release: tuple[Literal["owner"], ...] = ("owner",)
     minimum_intersection_rows: int = Field(1000, ge=256)
     minimum_bin_rows: int = Field(20, ge=20)
@@ -64,6 +65,8 @@ class Policy(Strict):
             ("peers", not strangers, f"the plan names {', '.join(strangers)}, whose fingerprint is not pinned here"),
             ("kinds", plan.kind in self.kinds, f"a run of kind {plan.kind}, allowed: {', '.join(self.kinds)}"),
             ("encodings", model.encoding in self.encodings, _encoding_sentence(model.encoding, self.encodings)),
+            ("alignments", plan.alignment.rows in self.alignments,
+             f"alignment.rows = {plan.alignment.rows!r} is asked for, allowed: {', '.join(self.alignments)}"),
             ("release", model.release in self.release,
              f"release = {model.release!r} is asked for, allowed: {', '.join(self.release)}"),
             ("minimum_intersection_rows", plan.alignment.minimum_intersection >= self.minimum_intersection_rows,

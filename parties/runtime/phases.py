@@ -23,7 +23,7 @@ from parties.runtime import roster
 from parties.runtime.config import LoadedParty
 from parties.runtime.files import digest, write_csv
 from parties.runtime.hub_client import HubClient
-from parties.runtime.preparation import Prepared, prepare
+from parties.runtime.preparation import Prepared, prepare, slices_of
 from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
 from parties.runtime.side import ParallelMap, Side
@@ -41,6 +41,7 @@ from protocols.crypto.zero_sharing import Circle
 from protocols.errors import DataError, PolicyRefused, RunFailed
 from protocols.node.audit_log import AuditLog
 from protocols.plan import Plan, seats
+from protocols.psi.parameters import UNKNOWN, Alignment
 from protocols.role import Role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 from protocols.scorecard.verdicts import Verdicts
@@ -49,7 +50,9 @@ from protocols.state import pack, unpack
 
 log = logging.getLogger("sealscore.run")
 SECRET_FACTS = ("keys", "train.peer_public")
-MODEL_FACTS = ("align.rows", "align.salt", "table", "report", "metrics")  # gone too when a run is cancelled
+MODEL_FACTS = (  # gone too when a run is cancelled
+    "align.rows", "align.coverage", "align.salt", "table", "report", "metrics",
+)
 _SECRET_PHASES = ("align", "encode", "train", "evaluate", "score")
 
 
@@ -82,6 +85,15 @@ def _role_facts(plan: Plan, phase: str) -> tuple[str, ...]:
     return tuple(f"{phase}.role{part}" for part in parts)
 
 
+def _alignment_facts(joint: dict[str, Alignment]) -> dict[str, bytes]:
+    """By bank: rows, and where people unknown to a party are among them, their slices and how many a party lacks."""
+    covered = {bank: alignment for bank, alignment in joint.items() if alignment.slices is not None}
+    slices = {f"slices.{bank}": alignment.slices for bank, alignment in covered.items()}
+    lacking = {f"lacking.{bank}": alignment.lacking for bank, alignment in covered.items()}
+    rows = {bank: alignment.rows for bank, alignment in joint.items()}
+    return {"align.rows": pack(rows), "align.coverage": pack(slices | lacking)}
+
+
 class Drive(Protocol):
     """Feeds messages to a role until it has a result, and gives that."""
 
@@ -100,41 +112,53 @@ class Phases:
         self._run, self._name, self._identities = agreement.run, node.party.name, identities
         self._store, self._drive, self._side = store, drive, node.side()
         self._circle: Circle | None = None
+        self._lacking = 0  # training rows that a party has no columns for
 
     # -- align
 
-    def align(self) -> dict[str, np.ndarray]:
-        """By bank, the rows of the own table that all parties of a training with this bank know, in joint order."""
-        known = self._store.get("align.rows")
-        if known is not None:
-            return unpack(known)
+    def align(self) -> dict[str, Alignment]:
+        """By bank, the rows of the own table that the parties of a training with this bank share, in joint order."""
+        if self._store.get("align.rows") is None:
+            self._align()
+        joint = self._aligned()
+        self._lacking = sum(alignment.lacking for alignment in joint.values())
+        return joint
+
+    def _aligned(self) -> dict[str, Alignment]:
+        """As `_align` kept it."""
+        coverage = unpack(self._store.get("align.coverage") or pack({}))
+        return {bank: Alignment(rows, coverage.get(f"slices.{bank}"), coverage.get(f"lacking.{bank}", 0))
+                for bank, rows in unpack(self._store.get("align.rows")).items()}
+
+    def _align(self) -> None:
         table = self._table()
         with ThreadPoolExecutor() as pool:
             pairs = [self._align_with(peer, table, pool.map) for peer in roster.counterparts(self._plan, self._name)]
-        rows = self._known_to_all(pairs)
+        joint = self._joint(pairs)
         salt = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
-        for bank, aligned in rows.items():
-            commitment = row_commitment(salt, (table.ids[r] for r in aligned))
-            self._note("rows", {"bank": bank, "count": len(aligned), "commitment": commitment})
+        for bank, alignment in joint.items():
+            known = alignment.rows[alignment.rows != UNKNOWN]
+            commitment = row_commitment(salt, (table.ids[r] for r in known))
+            self._note("rows", {"bank": bank, "count": len(known), "commitment": commitment})
         done = dict.fromkeys(_role_facts(self._plan, "align"))
-        self._store.commit({"align.rows": pack(rows), "align.salt": salt, **done})
-        return rows
+        self._store.commit({"align.salt": salt, **_alignment_facts(joint), **done})
 
-    def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> np.ndarray:
+    def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> Alignment:
         params = roster.alignment(self._agreement, self._name, peer)
-        return self._drive("align", self._side.aligner(table.ids, peer, params, parallel_map), peer).rows
+        return self._drive("align", self._side.aligner(table.ids, peer, params, parallel_map), peer)
 
-    def _known_to_all(self, pairs: list[np.ndarray]) -> dict[str, np.ndarray]:
+    def _joint(self, pairs: list[Alignment]) -> dict[str, Alignment]:
         """A bank holds one pair with each platform, a platform one with each bank."""
         banks = roster.own_banks(self._plan, self._name)
         of_bank = [pairs] if self._name in banks else [[pair] for pair in pairs]
         if len(self._plan.feature_parties) == 1:
             return {bank: own[0] for bank, own in zip(banks, of_bank, strict=True)}
-        rows = {}
+        joint = {}
+        slices = functools.partial(slices_of, self._table(), plan=self._plan)
         for bank, own in zip(banks, of_bank, strict=True):
-            role = roster.joint(self._plan, self._name, bank, own)
-            rows[bank] = self._drive("align", role, bank, f"joint.{bank}").rows
-        return rows
+            role = roster.joint(self._agreement, self._name, bank, [pair.rows for pair in own], slices)
+            joint[bank] = self._drive("align", role, bank, f"joint.{bank}")
+        return joint
 
     def _table(self) -> Table:
         """The plan's table, read anew for every run."""
@@ -156,12 +180,15 @@ class Phases:
 
     # -- encode
 
-    def encode(self, rows: dict[str, np.ndarray]) -> Prepared:
+    def encode(self, joint: dict[str, Alignment]) -> Prepared:
         """Bins and whitening from the own training rows; several banks find theirs together."""
         together = self._name in self._plan.label_parties and len(self._plan.label_parties) > 1
         if together and self._store.get("encode.role") is None:
-            self._spend(rows[self._name])
-        return prepare(self._table(), rows, self._name, self._plan, self._fit_together if together else None)
+            self._spend(joint[self._name].rows)
+        rows = {bank: alignment.rows for bank, alignment in joint.items()}
+        slices = {bank: alignment.slices for bank, alignment in joint.items() if alignment.slices is not None}
+        fit = self._fit_together if together else None
+        return prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
 
     def _spend(self, rows: np.ndarray) -> None:
         """Within what the policy allows the counts of all common encodings to say about a person."""
@@ -194,12 +221,16 @@ class Phases:
         return self._drive("train", role)
 
     def _check_release(self, prepared: Prepared, rows: int, coefficients: int) -> None:
-        """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused."""
+        """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused.
+
+        A platform's coefficients are equations about the labels of the people whom it knows, so no others count.
+        """
         ids, releases = self._table().ids, self._node.releases
         people = [ids[row] for row in prepared.training_rows]
         training = bytes.fromhex(self._plan.digest()) + self._store.get("table")
         releases.record(self._run, training, people, coefficients)  # first: of two runs at once one must see the other
-        self._node.party.policy.check_rows(rows, coefficients, releases.earlier(self._run, training, people))
+        self._node.party.policy.check_rows(rows - self._lacking, coefficients,
+                                           releases.earlier(self._run, training, people))
 
     def _keys(self) -> KeyPair:
         """Fresh for every training; kept until it ends, so that it can go on after a crash."""
@@ -249,10 +280,10 @@ class Phases:
 
     # -- score
 
-    def score(self, rows: dict[str, np.ndarray]) -> None:
+    def score(self, joint: dict[str, Alignment]) -> None:
         """Score the aligned rows with a published model; the bank's file of scores is written whole or not at all."""
         half = self._node.vault.get(self._plan.model_id)
-        (aligned,) = rows.values()  # a plan of kind score names one bank
+        (aligned,) = (alignment.rows for alignment in joint.values())  # a plan of kind score names one bank
         role = self._side.scorer(self._table(), aligned, half, self._plan, self._name)
         self._drive("score", role)
         columns = self._side.scored(role, self._table(), aligned, half)

@@ -7,6 +7,7 @@ import numpy as np
 
 from protocols.agreement import SignedAgreement
 from protocols.plan import Plan
+from protocols.psi.covered import FeatureCovered, LabelCovered, SliceOf
 from protocols.psi.joint import FeatureJoint, LabelJoint
 from protocols.psi.parameters import AlignmentParams
 from protocols.role import Role
@@ -42,14 +43,14 @@ def own_banks(plan: Plan, party: str) -> tuple[str, ...]:
     return (party,) if party in plan.label_parties else plan.label_parties
 
 
-def summands(plan: Plan, party: str) -> tuple[str, ...]:
-    """Of whose messages a party may get the sum: a bank of the platforms', a platform of the banks'."""
-    return plan.feature_parties if party in plan.label_parties else plan.label_parties
-
-
-def joint(plan: Plan, party: str, bank: str, pairs: list[np.ndarray]) -> Role:
-    """The role that finds, among `pairs`, the rows that each pair has in common, a bank's people known to all."""
+def joint(agreement: SignedAgreement, party: str, bank: str, pairs: list[np.ndarray], slices: SliceOf) -> Role:
+    """The role that finds, from `pairs`, the rows of all parties: a bank's people known to all platforms, or, if the
+    plan says so, to any; `slices` gives the slice of rows of the own table."""
+    plan = agreement.plan
     minimum = plan.alignment.minimum_intersection
+    if plan.alignment.rows == "common":
+        return LabelJoint(plan.feature_parties, pairs, minimum) if party == bank else \
+            FeatureJoint(bank, pairs[0], minimum)
     if party == bank:
-        return LabelJoint(plan.feature_parties, pairs, minimum)
-    return FeatureJoint(bank, pairs[0], minimum)
+        return LabelCovered(plan.feature_parties, pairs, slices, minimum)
+    return FeatureCovered(bank, pairs[0], slices, minimum, alignment(agreement, party, bank).peer_declared_max)

@@ -97,7 +97,9 @@ class Table:
         return f"Table({self.config.path.name}, {len(self)} rows, {len(self.columns)} columns)"
 
     def take(self, rows: np.ndarray) -> Table:
-        """The given rows, in their order: int64 (m,) indices into this table."""
+        """The given rows, in their order: int64 (m,) indices into this table; IndexError for one that is not there."""
+        if rows.min(initial=0) < 0:  # numpy would count from the end: another person's row
+            raise IndexError("expected rows of the table, got a negative one")
         label = None if self.label is None else self.label[rows]
         columns = {name: column.take(rows) for name, column in self.columns.items()}
         return Table(self.config, [self.ids[row] for row in rows], label, columns)

@@ -51,7 +51,9 @@ class ColumnData:
         return self.values != NO_CATEGORY if self.kind == "category" else ~np.isnan(self.values)
 
     def take(self, rows: np.ndarray) -> ColumnData:
-        """The same column with the given rows, in their order."""
+        """The same column with the given rows, in their order; IndexError for one that is not there."""
+        if rows.min(initial=0) < 0:  # numpy would count from the end
+            raise IndexError("expected rows of the column, got a negative one")
         return ColumnData(self.kind, self.values[rows], self.special[rows], self.special_codes, self.labels)
 
     @classmethod

@@ -3,6 +3,9 @@
     dummy    0/1 per bin, base level dropped; nobody learns anything
     numeric  clipped and standardised numbers with indicators; categories stay 0/1; nobody learns anything
     woe      refused: it would tell the platform the default rate of each of its bins
+
+Of people whom this party does not know it holds no columns. In the matrix they stand at the base level of every column,
+and one more 0/1 column tells them apart, when `minimum_support` training rows are theirs.
 """
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from protocols.errors import ConfigError, DataError, UsageError
 
 METHODS = ("dummy", "numeric")
 DEFAULT_PDO = 20.0  # points that double the odds
+COVERAGE, UNKNOWN_LABEL = "coverage", "unknown to this platform"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,16 @@ class Feature:
 
     column: str
     label: str
-    kind: str  # interval, category, other, missing, special or scaled
+    kind: str  # interval, category, other, missing, special, scaled or unknown
+
+
+class Coverage(BaseModel):
+    """Training rows of people whom this party knows, and of the others, which have a column of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    known: int = Field(ge=0)
+    unknown: int = Field(ge=1)
 
 
 class Encoder(BaseModel):
@@ -41,12 +54,13 @@ class Encoder(BaseModel):
     method: Literal["dummy", "numeric"]
     minimum_support: int = Field(ge=1)
     columns: tuple[Annotated[BinnedColumn | ScaledColumn, Field(discriminator="coding")], ...]
+    coverage: Coverage | None = None
     warnings: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, columns: Mapping[str, ColumnData], *, method: str, bins: int = 5,
-            minimum_support: int = 20) -> Encoder:
-        """Learn bins or ranges from the training rows only.
+            minimum_support: int = 20, unknown: int = 0) -> Encoder:
+        """Learn bins or ranges from the training rows only; `unknown` of them are of people without columns here.
 
         `bins` is the number of intervals per number, missing and special bins come on top. Constant columns (fewer
         than two levels of `minimum_support` rows) are dropped, with a sentence each in `warnings`. Raises UsageError
@@ -59,17 +73,33 @@ class Encoder(BaseModel):
             raise DataError(f"none of the {len(fitted)} columns has two levels with {minimum_support} rows each; "
                             "expected at least one column that varies")
         dropped = [name for name, column in fitted.items() if column is None]
-        return cls(method=method, minimum_support=minimum_support, columns=kept,
-                   warnings=tuple(_dropped(name, minimum_support) for name in dropped))
+        warnings = [_dropped(name, minimum_support) for name in dropped]
+        if 0 < unknown < minimum_support:
+            warnings.append(_few_unknown(unknown, minimum_support))
+        known = len(next(iter(columns.values())))
+        coverage = Coverage(known=known, unknown=unknown) if unknown >= minimum_support else None
+        return cls(method=method, minimum_support=minimum_support, columns=kept, coverage=coverage,
+                   warnings=tuple(warnings))
 
     @property
     def features(self) -> list[Feature]:
         """The d columns of `transform`, in order."""
-        return [Feature(c.column, label, kind) for c in self.columns for label, kind in c.feature_labels]
+        own = [Feature(c.column, label, kind) for c in self.columns for label, kind in c.feature_labels]
+        return own if self.coverage is None else [*own, Feature(COVERAGE, UNKNOWN_LABEL, "unknown")]
 
-    def transform(self, columns: Mapping[str, ColumnData]) -> np.ndarray:
-        """float64 (n, d). Raises DataError for a column that is missing or of another kind than at the fit."""
-        return np.hstack([encoded.expand(self._matching(encoded, columns)) for encoded in self.columns])
+    def transform(self, columns: Mapping[str, ColumnData], known: np.ndarray | None = None) -> np.ndarray:
+        """float64 (n, d). `columns` hold the people who are `known`, bool (n,), in that order; by default all are.
+
+        Raises DataError for a column that is missing or of another kind than at the fit.
+        """
+        own = np.hstack([encoded.expand(self._matching(encoded, columns)) for encoded in self.columns])
+        if known is None or known.all():
+            return own if self.coverage is None else np.column_stack([own, np.zeros(len(own))])
+        matrix = np.zeros((len(known), len(self.features)))
+        matrix[known, :own.shape[1]] = own
+        if self.coverage is not None:
+            matrix[~known, -1] = 1.0
+        return matrix
 
     @staticmethod
     def _matching(encoded: BinnedColumn | ScaledColumn, columns: Mapping[str, ColumnData]) -> ColumnData:
@@ -111,6 +141,10 @@ class Encoder(BaseModel):
             levels = _levels(encoded, values[start:start + width])
             rows.append({"column": encoded.column, "bins": [_points_row(*level, pdo) for level in levels]})
             start += width
+        if self.coverage is not None:
+            levels = [("known to this platform", self.coverage.known, 0.0),
+                      (UNKNOWN_LABEL, self.coverage.unknown, values[start])]
+            rows.append({"column": COVERAGE, "bins": [_points_row(*level, pdo) for level in levels]})
         return rows
 
 
@@ -151,6 +185,11 @@ def _check_request(method: str, bins: int, minimum_support: int) -> None:
     if not 2 <= bins <= 100 or minimum_support < 1:
         raise UsageError(f"expected 2 to 100 bins and a minimum support of at least 1 row, got {bins} and "
                          f"{minimum_support}")
+
+
+def _few_unknown(unknown: int, minimum_support: int) -> str:
+    return (f"{unknown} training rows are of people unknown to this platform, fewer than {minimum_support}: they stand "
+            "at the base level of every column")
 
 
 def _dropped(name: str, minimum_support: int) -> str:

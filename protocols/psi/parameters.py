@@ -10,6 +10,7 @@ import numpy as np
 from protocols.errors import ConfigError
 
 MAX_IDS = 2**28
+UNKNOWN = -1  # in place of a row: the other side has this person, this side has not
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,15 @@ class AlignmentParams:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Alignment:
-    """`rows`: int64 (m,), indices into one's own ids; entry i is the same person on both sides."""
+    """`rows`: int64 (m,), indices into one's own ids; entry i is the same person on all sides.
+
+    slices   int8 (m,), where an alignment has rows that are UNKNOWN to a side, which cannot hash them
+    lacking  training rows UNKNOWN to this side; at a bank, to the platform that lacks most
+    """
 
     rows: np.ndarray
+    slices: np.ndarray | None = None
+    lacking: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -51,7 +51,7 @@ def test_a_drafted_plan_names_every_published_column_and_is_sound(federation: Fe
     assert '"annual_income",  # number, C2, 7 % missing' in text and "category, C1" in text
     checked = support.sealscore("plan", "check", str(draft), "--json", federation=federation)
     assert checked.returncode == 0 and json.loads(checked.stdout) == {
-        "ok": True, "digest": plan.digest(), "problems": []}
+        "ok": True, "digest": plan.digest(), "problems": [], "notes": []}
     again = support.sealscore("plan", "init", "--out", str(draft), federation=federation)
     assert again.returncode == 2 and "exists already" in again.stderr
 
