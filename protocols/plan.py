@@ -18,6 +18,7 @@ from protocols.errors import ConfigError, MalformedMessage
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 MAX_PLAN_BYTES = 256 * 1024
+MOST_BANKS = 60
 
 
 class Strict(BaseModel):
@@ -106,7 +107,7 @@ class Plan(Strict):
     version: Literal[1] = 1
     kind: Literal["train", "score"] = "train"
     purpose: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-    label_parties: tuple[Name, ...] = Field(min_length=1, max_length=15, description="banks, the speaker first; "
+    label_parties: tuple[Name, ...] = Field(min_length=1, max_length=MOST_BANKS, description="banks, the speaker first; "
                                             "`label_party` names a single one")
     feature_parties: tuple[Name, ...] = Field(min_length=1, max_length=15, description="platforms, the lead first")
     parties: dict[Name, PartyPlan]

@@ -71,6 +71,11 @@ class Role(ABC):
         return None
 
     @property
+    def summands(self) -> tuple[str, ...]:
+        """Where SUM is expected: over whose messages."""
+        return ()
+
+    @property
     def progress(self) -> tuple[int, int] | None:
         """(steps done, steps in all), None where a protocol has only one."""
         return None

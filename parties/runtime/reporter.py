@@ -11,7 +11,7 @@ from protocols.errors import SealscoreError
 from protocols.role import Role
 
 log = logging.getLogger("sealscore.run")
-EVERY_S = 0.5
+EVERY_S = 1.0
 WAITING_ATTEMPTS = 6
 LONGEST_PAUSE_S = 2.0
 
@@ -29,7 +29,7 @@ class Reporter:
         self._began, self._first = time.monotonic(), None
 
     def progress(self, phase: str, role: Role, traffic: dict[str, int]) -> None:
-        """A step of a role, at most twice a second."""
+        """A step of a role, at most once a second."""
         if time.monotonic() - self._last >= EVERY_S:
             self.tell(phase, "running", **self._steps(role), **traffic)
 

@@ -263,7 +263,7 @@ class RunDriver:
         self._mail.send()
         while role.result() is None:
             role.prepare()  # what was sent is on its way: work ahead while the peer works
-            inbound = self._receive(phase, role.expects or peer)
+            inbound = self._receive(phase, role.expects or peer, role.summands)
             self._release(phase, name, role, role.handle(inbound.message), inbound.handled)
             self._mail.acknowledge(inbound)
             self._mail.send()
@@ -274,15 +274,15 @@ class RunDriver:
         self, phase: str, name: str, role: Role, messages: list[Message], handled: tuple[Handled, ...]
     ) -> None:
         facts = {name: role.snapshot()}
-        if role.peer_public is not None and self._store.get("train.peer_public") is None:
+        if role.peer_public is not None and not self._store.has("train.peer_public"):
             facts["train.peer_public"] = role.peer_public
         step, _ = role.progress or (0, 1)
         self._egress.release(phase, step, messages, facts, handled)
 
-    def _receive(self, phase: str, expected: str) -> Inbound:
+    def _receive(self, phase: str, expected: str, summands: tuple[str, ...]) -> Inbound:
         while True:
             self._check_stopped()
-            inbound = self._mail.receive(phase, expected, roster.summands(self._plan, self._name))
+            inbound = self._mail.receive(phase, expected, summands)
             if inbound is not None:
                 return inbound
 

@@ -317,20 +317,29 @@ class LeadTrainer(FeatureTrainer):
             columns, label = int(self._s["widths"].sum()), self._label("backward", bank)
             message = self._backward_reply(payload, RING.neg(mask_sum(self._seeds(), label, columns)))
         if not self._next_bank("backward.request"):
-            self._await(SUM if self._config.several else bank, "backward.reply")
+            self._await(SUM if self._config.several else bank, "backward.reply", group=0)
         return [message]
 
+    @property
+    def summands(self) -> tuple[str, ...]:
+        """The banks whose replies are in the sum that is due."""
+        return self._config.bank_groups[self._s["group"]]
+
     def _on_backward_reply(self, payload: bytes) -> list[Message]:
-        """Of the only bank, or the sum of all banks'."""
+        """Of the only bank, or the sum over one group of banks after another."""
         shape, layout = (self._s["bank_columns"], self._pass_rows(self._config.speaker)), self._banks_layout()
         if not self._config.several:
             self._s["g_peer"] = product.finish(self._keys, payload, shape, layout, BACKWARD)
             return self._end_own_pass()
-        label = self._label("common")
-        pads = [seed.expand(label, 1) for seed in self._unjoined("common.pads")]
-        point = Seed(self._s["common.point"])
-        self._s["g_peer"] = finish_sum(self._keys, payload, shape, layout, BACKWARD, point, pads)
-        self._await_banks("gradient.share")
+        label, group = self._label("common"), self._s["group"]
+        seeds = dict(zip(self._config.banks, self._unjoined("common.pads"), strict=True))
+        pads = [seeds[bank].expand(label, 1) for bank in self.summands]
+        share = finish_sum(self._keys, payload, shape, layout, BACKWARD, Seed(self._s["common.point"]), pads)
+        self._s["g_peer"] = share if group == 0 else RING.add(self._s["g_peer"], share)
+        if group + 1 < len(self._config.bank_groups):
+            self._await(SUM, "backward.reply", group=group + 1)
+        else:
+            self._await_banks("gradient.share")
         return []
 
     def _norm_vectors(self) -> np.ndarray:

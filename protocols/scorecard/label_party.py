@@ -93,6 +93,11 @@ class LabelTrainer(Trainer):
     def _askers(self) -> tuple[str, ...]:
         return (self._config.lead,)
 
+    @property
+    def summands(self) -> tuple[str, ...]:
+        """The platforms."""
+        return self._config.platforms
+
     # -- setup
 
     def _on_scale(self, payload: bytes) -> list[Message]:
@@ -334,7 +339,9 @@ class LabelTrainer(Trainer):
         reply = contribute(tiles, self._peer_keys[self._config.lead], residual, payload, BACKWARD,
                            self._circle.part(label, self._own), Seed(self._s["common.point"]), pad)
         self._await_reply("backward.reply", g_own=self._circle.common(label, self._own))
-        return [Message(self._config.lead, "backward.reply", reply, slot=label, contributors=self._config.banks)]
+        group = next(names for names in self._config.bank_groups if self._name in names)
+        slot = f"{label}.{group[0]}"
+        return [Message(self._config.lead, "backward.reply", reply, slot=slot, contributors=group)]
 
     def _on_backward_reply(self, payload: bytes) -> list[Message]:
         share = self._finish("backward", payload, self._backward_shape(), BACKWARD)

@@ -37,6 +37,7 @@ from protocols.crypto.layout import LayoutName, layout_of
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import ConfigError, DataError, MalformedMessage
+from protocols.plan import MOST_BANKS
 from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
 from protocols.state import pack, unpack
@@ -63,8 +64,8 @@ class TrainingConfig:
     intercepts: Literal["bank", "common"] = "bank"
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.platforms) <= MOST_SUMMANDS or not 1 <= len(self.banks) <= MOST_SUMMANDS:
-            raise ConfigError(f"expected 1 to {MOST_SUMMANDS} banks and as many platforms in a training, got "
+        if not 1 <= len(self.platforms) <= MOST_SUMMANDS or not 1 <= len(self.banks) <= MOST_BANKS:
+            raise ConfigError(f"expected 1 to {MOST_BANKS} banks and 1 to {MOST_SUMMANDS} platforms in a training, got "
                               f"{len(self.banks)} and {len(self.platforms)}")
 
     @property
@@ -79,6 +80,11 @@ class TrainingConfig:
     def summed(self) -> bool:
         """Whether the platforms' replies are added up on their way; one platform's go to the bank as they are."""
         return len(self.platforms) > 1
+
+    @property
+    def bank_groups(self) -> list[tuple[str, ...]]:
+        """Banks whose replies are added up to one sum: the hub's words hold so many summands."""
+        return [self.banks[at : at + MOST_SUMMANDS] for at in range(0, len(self.banks), MOST_SUMMANDS)]
 
     @property
     def several(self) -> bool:

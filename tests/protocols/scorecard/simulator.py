@@ -18,23 +18,27 @@ class Network:
 
     def __init__(self):
         self._queues: dict[tuple[str, str], deque[Message]] = defaultdict(deque)
-        self._waiting: dict[tuple[str, str], dict[str, deque[Message]]] = defaultdict(lambda: defaultdict(deque))
+        self._waiting: dict[tuple, dict[str, deque[Message]]] = defaultdict(lambda: defaultdict(deque))
+        self._sums: dict[tuple[str, tuple[str, ...]], deque[Message]] = defaultdict(deque)
 
     def send(self, sender: str, message: Message) -> None:
         if not message.contributors:
             self._queues[message.peer, sender].append(message)
             return
-        waiting = self._waiting[message.peer, message.kind]
+        waiting = self._waiting[message.peer, message.kind, message.contributors]
         waiting[sender].append(message)
         if all(waiting[name] for name in message.contributors):
             parts = [waiting[name].popleft() for name in message.contributors]
             total = None
             for part in parts:
                 total = add(total, part.payload)
-            self._queues[message.peer, SUM].append(Message(message.peer, message.kind, bytes(total)))
+            self._sums[message.peer, message.contributors].append(Message(message.peer, message.kind, bytes(total)))
 
     def next_for(self, receiver: str, role: Role) -> tuple[str, Message] | None:
         """(sender, message) that the role may have now."""
+        if role.expects == SUM:
+            sums = self._sums[receiver, role.summands]
+            return (SUM, sums.popleft()) if sums else None
         senders = [role.expects] if role.expects else [s for r, s in self._queues if r == receiver]
         for sender in senders:
             if self._queues[receiver, sender]:

@@ -18,7 +18,7 @@ from protocols.crypto.zero_sharing import Circle
 from protocols.errors import MalformedMessage, TrustError
 from protocols.role import SUM, Message
 from protocols.scorecard import layout as fixed
-from protocols.scorecard import logistic
+from protocols.scorecard import logistic, training
 from protocols.scorecard.feature_party import feature_trainer
 from protocols.scorecard.label_party import LabelTrainer
 from protocols.scorecard.training import BACKWARD, TrainingConfig, even_start
@@ -356,3 +356,13 @@ def test_declared_rows_are_rounded_up_by_at_most_a_sixteenth(rows: int) -> None:
     assert rows <= declared <= rows * 17 / 16 and fixed.fewest_rows(declared) <= rows
     assert fixed.fewest_rows(declared) >= declared * 14 / 16
     assert bin(declared).rstrip("0").count("1") <= 5
+
+
+def test_more_banks_than_a_sum_holds_are_added_up_in_groups(bank_keys, platform_keys, monkeypatch) -> None:
+    """Three banks in sums of two, as 17 would be in sums of 15."""
+    monkeypatch.setattr(training, "MOST_SUMMANDS", 2)
+    task = banks((150, 130, 140), 2, (2,), steps=1, seed=9)
+    assert task.config("bank-0").bank_groups == [("bank-0", "bank-1"), ("bank-2",)]
+    roles = parties(task, bank_keys, platform_keys)
+    drive_all(roles)
+    assert_the_pooled_model(task, roles)

@@ -192,7 +192,7 @@ def test_wrong_widths_in_the_bank_s_setup_are_refused(bank_keys, platform_keys) 
 
 def test_too_many_platforms_are_refused() -> None:
     config = problem(220, 1, 1).config("bank")
-    with pytest.raises(ConfigError, match="1 to 15 banks and as many platforms"):
+    with pytest.raises(ConfigError, match="1 to 60 banks and 1 to 15 platforms"):
         replace(config, platforms=tuple(f"p{i}" for i in range(16)))
 
 
