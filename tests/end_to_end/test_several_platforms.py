@@ -160,7 +160,8 @@ def memory(pid: int) -> bytes:
 def secrets_of(fed: Federation, party: str, run: str) -> dict[str, bytes]:
     """What only parties may hold, while a run is under way: 32 bytes of each."""
     state = unpack(support.run_fact(fed, party, run, "train.role"))
-    secrets = {name: state[name][:32] for name in ("point", "pads", "pad", "seeds", "seed") if name in state}
+    secret = ("point", "pads", "pad", "seeds", "seed", "common")
+    secrets = {name: value[:32] for name, value in state.items() if name.split(".")[0] in secret}
     keys = support.run_fact(fed, party, run, "keys")
     if keys is not None:
         secrets["keys"] = keys[len(keys) // 2 :][:32]
