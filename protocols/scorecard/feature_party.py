@@ -323,7 +323,7 @@ class LeadTrainer(FeatureTrainer):
     @property
     def summands(self) -> tuple[str, ...]:
         """The banks whose replies are in the sum that is due."""
-        return self._config.bank_groups[self._s["group"]]
+        return self._config.bank_groups[self._s.get("group", 0)]
 
     def _on_backward_reply(self, payload: bytes) -> list[Message]:
         """Of the only bank, or the sum over one group of banks after another."""
