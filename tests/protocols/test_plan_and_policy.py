@@ -198,3 +198,19 @@ def test_common_encodings_spend_what_the_policy_gives():
     given.check_spent(0.1, 0.05)
     with pytest.raises(PolicyRefused, match="0.1 after 0.1 of earlier runs"):
         given.check_spent(0.1, 0.1)
+
+
+def test_rows_of_people_unknown_to_some_platforms_need_every_policy():
+    data = json.loads(plan().canonical())
+    covered = Plan.model_validate(data | {"alignment": data["alignment"] | {"rows": "covered"}})
+    assert plan().alignment.rows == "common" and covered.digest() != plan().digest()
+    assert Plan.from_canonical(covered.canonical()) == covered
+    with pytest.raises(PolicyRefused, match="policy setting alignments: alignment.rows = 'covered'.*allowed: common$"):
+        policy().check(covered, "bank")
+    policy('alignments = ["common", "covered"]\n' + POLICY).check(covered, "bank")
+    only = policy('alignments = ["covered"]\n' + POLICY)
+    only.check(covered, "bank")
+    with pytest.raises(PolicyRefused, match="allowed: covered"):
+        only.check(plan(), "bank")
+    with pytest.raises(ConfigError, match="alignment.rows"):
+        Plan.from_toml_text(PLAN + '[alignment]\nrows = "some"\n')

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.config import load_config
-from coordinator.plan_file import draft, problems, read_plan, require_sound, scoring_plan
+from coordinator.plan_file import draft, notes, problems, read_plan, require_sound, scoring_plan
 from protocols.errors import ConfigError, UsageError
 from protocols.plan import Plan
 
@@ -75,6 +75,18 @@ def test_unknown_parties_are_named(config, plan: Plan):
 def test_labels_must_exist(config, plan: Plan):
     unlabelled = {**CATALOGUES, "bank": {"loans": {**CATALOGUES["bank"]["loans"], "label": None}}}
     assert "no label column" in problems(plan, config, unlabelled)[0]
+
+
+def test_rows_are_common_unless_the_plan_says_covered(config, plan: Plan):
+    drafted = draft(config, CATALOGUES)
+    assert '\nrows = "common"' in drafted and plan.alignment.rows == "common" and notes(plan) == []
+    alone = Plan.from_toml_text(drafted.replace('\nrows = "common"', '\nrows = "covered"'))
+    assert problems(alone, config, CATALOGUES) == []
+    assert notes(alone) == ["alignment.rows = 'covered' is the same as 'common' with one platform"]
+    content = alone.model_dump(mode="json")
+    content["parties"]["other"] = content["parties"]["platform"]
+    assert notes(Plan.model_validate(content | {"feature_parties": ["platform", "other"]})) == []
+    assert scoring_plan(alone, "m-0123456789abcdef", {}).alignment.rows == "covered"
 
 
 def test_scoring_takes_other_tables(plan: Plan):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from protocols.binning.bins import BinnedColumn, _between
 from protocols.binning.columns import ColumnData
-from protocols.binning.encoder import Encoder, base_points
+from protocols.binning.encoder import COVERAGE, UNKNOWN_LABEL, Encoder, base_points
 from protocols.errors import ConfigError, DataError, UsageError
 
 SUPPORT = 5
@@ -235,3 +235,41 @@ def test_binned_columns_are_frozen():
     assert isinstance(coded, BinnedColumn)
     with pytest.raises(ValueError, match="frozen"):
         coded.base = 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(tables(), st.sampled_from(["dummy", "numeric"]), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_people_without_columns_stand_at_the_base_level_and_in_a_column_of_their_own(columns, method, unknown, seed):
+    encoder = Encoder.fit(columns, method=method, minimum_support=SUPPORT, unknown=unknown)
+    alone = Encoder.fit(columns, method=method, minimum_support=SUPPORT)
+    assert Encoder.from_json(json.loads(json.dumps(encoder.to_json()))) == encoder and encoder.columns == alone.columns
+    rows = len(columns["varies"])
+    known = np.random.default_rng(seed).permutation(np.repeat([True, False], [rows, unknown]))
+    matrix, plain = encoder.transform(columns, known), alone.transform(columns)
+    width = plain.shape[1]
+    assert np.array_equal(matrix[known, :width], plain) and not matrix[~known, :width].any()
+    assert matrix.shape == (rows + unknown, len(encoder.features)) == (rows + unknown, width + (unknown >= SUPPORT))
+    if unknown >= SUPPORT:
+        assert np.array_equal(matrix[:, width], ~known)
+        assert (encoder.features[-1].column, encoder.features[-1].label) == (COVERAGE, UNKNOWN_LABEL)
+    assert encoder.transform(columns).shape == (rows, len(encoder.features))
+    assert len(encoder.warnings) == len(alone.warnings) + (0 < unknown < SUPPORT)
+
+
+def test_the_points_table_shows_the_unknown():
+    columns = {"x": _numbers(np.arange(40))}
+    encoder = Encoder.fit(columns, method="dummy", bins=2, minimum_support=SUPPORT, unknown=7)
+    table = encoder.points_table([0.5, math.log(2)])
+    assert table[1] == {"column": COVERAGE, "bins": [
+        {"label": "known to this platform", "count": 40, "coefficient": 0.0, "points": 0.0},
+        {"label": UNKNOWN_LABEL, "count": 7, "coefficient": math.log(2), "points": -20.0}]}
+    with pytest.raises(UsageError, match="2 features need as many coefficients, got 1"):
+        encoder.points_table([0.5])
+
+
+def test_an_encoder_of_an_earlier_version_has_no_column_of_the_unknown():
+    encoder = Encoder.fit({"x": _numbers(np.arange(40))}, method="dummy", minimum_support=SUPPORT)
+    raw = encoder.to_json()
+    assert raw.pop("coverage") is None and Encoder.from_json(raw) == encoder
+    with pytest.raises(ConfigError, match="coverage"):
+        Encoder.from_json(raw | {"coverage": {"known": 3, "unknown": 0}})
