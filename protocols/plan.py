@@ -107,8 +107,8 @@ class Plan(Strict):
     version: Literal[1] = 1
     kind: Literal["train", "score"] = "train"
     purpose: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-    label_parties: tuple[Name, ...] = Field(min_length=1, max_length=MOST_BANKS, description="banks, the speaker first; "
-                                            "`label_party` names a single one")
+    label_parties: tuple[Name, ...] = Field(min_length=1, max_length=MOST_BANKS, description="banks, the speaker "
+                                            "first; `label_party` names a single one")
     feature_parties: tuple[Name, ...] = Field(min_length=1, max_length=15, description="platforms, the lead first")
     parties: dict[Name, PartyPlan]
     model: ModelPlan = ModelPlan()

@@ -7,6 +7,7 @@ in a new process: together with the messages persisted by the driver that is wha
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ class Role(ABC):
     """A party's part in one protocol."""
 
     peer_public: bytes | None = None  # the peer's public key once it came, where the driver has to keep it
+    pieces: Callable[[str], bytes | None] = {}.get  # where `restore` finds pieces by name; the driver sets it
 
     @abstractmethod
     def start(self) -> list[Message]:
@@ -61,6 +63,10 @@ class Role(ABC):
     @abstractmethod
     def restore(self, state: bytes) -> None:
         """Continue from a snapshot, in a role made with the same inputs."""
+
+    def new_pieces(self) -> dict[str, bytes]:
+        """State that will not change any more, since the last call, by name: written once and left out of snapshots."""
+        return {}
 
     def prepare(self) -> None:  # noqa: B027 - most roles have nothing to do ahead
         """Work ahead while the peer works; called before every wait."""

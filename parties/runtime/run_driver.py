@@ -259,6 +259,7 @@ class RunDriver:
         if state is None:
             self._release(phase, name, role, role.start(), ())
         else:
+            role.pieces = lambda piece: self._store.get(f"{name}/{piece}")
             role.restore(state)
         self._mail.send()
         while role.result() is None:
@@ -273,7 +274,8 @@ class RunDriver:
     def _release(
         self, phase: str, name: str, role: Role, messages: list[Message], handled: tuple[Handled, ...]
     ) -> None:
-        facts = {name: role.snapshot()}
+        facts = {f"{name}/{piece}": value for piece, value in role.new_pieces().items()}
+        facts[name] = role.snapshot()
         if role.peer_public is not None and not self._store.has("train.peer_public"):
             facts["train.peer_public"] = role.peer_public
         step, _ = role.progress or (0, 1)

@@ -103,7 +103,8 @@ class RunStore:
         handled: Iterable[Handled] = (),
         bulks: Iterable[StoredBulk] = (),
     ) -> None:
-        """One transaction: facts (None removes), messages to send, what they refer to, and what was handled."""
+        """One transaction: facts (None removes one and its pieces, NAME/…), messages to send, what they refer to, and
+        what was handled."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -128,7 +129,7 @@ class RunStore:
     ) -> None:
         for name, value in facts.items():
             if value is None:
-                self._db.execute("DELETE FROM fact WHERE name = ?", (name,))
+                self._db.execute("DELETE FROM fact WHERE name = ? OR name GLOB ? || '/*'", (name, name))
             else:
                 self._db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
         for bulk in bulks:

@@ -51,6 +51,7 @@ class Aligner(Role):
         self._peer_total: int | None = None
         self._peer_tags: list[bytes] = []  # per chunk: 32 bytes for each of the peer's points
         self._own_tags: list[bytes] = []  # per chunk: 16 bytes for each of one's own points, the peer's half
+        self._apart = [0, 0]  # chunks of peer's and of own tags that were handed out as pieces
         self._joint: bytes | None = None
         self._rows: np.ndarray | None = None
         self._confirmed = False
@@ -144,7 +145,7 @@ class Aligner(Role):
         self._scalar = None
         own = np.frombuffer(b"".join(self._own_tags), np.uint8).reshape(-1, m.TAG_BYTES)
         peers = np.frombuffer(b"".join(self._peer_tags), np.uint8).reshape(-1, 2 * m.TAG_BYTES)
-        self._own_tags, self._peer_tags = [], []
+        self._own_tags, self._peer_tags, self._apart = [], [], [0, 0]
         positions, joint_tags = _intersect(own, peers, self.half)
         if len(positions) < self._params.minimum_intersection:
             raise self._too_few()
@@ -161,13 +162,23 @@ class Aligner(Role):
         self._confirmed = True
         return []
 
+    def new_pieces(self) -> dict[str, bytes]:
+        """Tags by chunk: with every snapshot of all tags the bytes written would grow with the square of the table."""
+        peers, own = self._apart
+        found = {f"peer.{index}": tags for index, tags in enumerate(self._peer_tags[peers:], peers)}
+        found |= {f"own.{index}": tags for index, tags in enumerate(self._own_tags[own:], own)}
+        self._apart = [len(self._peer_tags), len(self._own_tags)]
+        return found
+
     def snapshot(self) -> bytes:
-        """All state but the ids, the secret included until the last tag: for the vault only."""
+        """All state but the ids and pieces, the secret included until the last tag: for the vault only."""
+        peers, own = self._apart
         return pack({
             "ids": self._digest, "seed": self._seed, "sent": self._sent, "peer_total": self._peer_total,
             "scalar": None if self._scalar is None else self._scalar.to_bytes(),
-            "own_tags": b"".join(self._own_tags), "peer_tags": b"".join(self._peer_tags),
-            "joint": self._joint, "rows": self._rows, "confirmed": self._confirmed,
+            "own_tags": b"".join(self._own_tags[own:]), "peer_tags": b"".join(self._peer_tags[peers:]),
+            "own_apart": own, "peer_apart": peers, "joint": self._joint, "rows": self._rows,
+            "confirmed": self._confirmed,
         })
 
     def restore(self, state: bytes) -> None:
@@ -178,9 +189,16 @@ class Aligner(Role):
             raise DataError("the ids of the table have changed since the alignment began; start a new run")
         self._scalar = None if saved["scalar"] is None else Scalar(saved["scalar"])
         self._sent, self._peer_total, self._confirmed = saved["sent"], saved["peer_total"], saved["confirmed"]
-        self._own_tags = _cut(saved["own_tags"], m.CHUNK * m.TAG_BYTES)
-        self._peer_tags = _cut(saved["peer_tags"], m.CHUNK * 2 * m.TAG_BYTES)
+        self._apart = [saved["peer_apart"], saved["own_apart"]]
+        self._own_tags = self._pieces("own", self._apart[1]) + _cut(saved["own_tags"], m.CHUNK * m.TAG_BYTES)
+        self._peer_tags = self._pieces("peer", self._apart[0]) + _cut(saved["peer_tags"], m.CHUNK * 2 * m.TAG_BYTES)
         self._joint, self._rows = saved["joint"], saved["rows"]
+
+    def _pieces(self, whose: str, count: int) -> list[bytes]:
+        found = [self.pieces(f"{whose}.{index}") for index in range(count)]
+        if None in found:
+            raise DataError("tags of this alignment that were written before are gone; start a new run")
+        return found
 
 
 def _keyed_digest(seed: bytes, ids: Sequence[str]) -> bytes:

@@ -89,6 +89,44 @@ def test_every_step_survives_a_restart():
     assert len(ours) == 20 and len(_pairs(bank_ids, platform_ids, ours, theirs)) == 20
 
 
+def test_what_was_written_apart_is_not_written_again_and_comes_back():
+    """As a driver keeps it: pieces once each, snapshots that do not grow with the table."""
+    left, right = _tables(300)
+    kept, sizes = {}, []
+
+    def restarted(role):
+        if role._peer != PLATFORM:
+            return role
+        new = role.new_pieces()
+        assert not new.keys() & kept.keys() and role.new_pieces() == {}
+        kept.update(new)
+        state, fresh = role.snapshot(), _bank(left)
+        sizes.append(len(state))
+        fresh.pieces = kept.get
+        fresh.restore(state)
+        assert fresh.new_pieces() == {}
+        return fresh
+
+    ours, theirs = _drive(_bank(left), _platform(right), restarted)
+    assert len(ours) == 200 and len(_pairs(left, right, ours, theirs)) == 200
+    assert len(kept) == 2 * m.chunks(300) - 1  # the last chunk completes both directions and needs no keeping
+    assert max(sizes[:-2]) < 700
+    with pytest.raises(DataError, match="are gone"):
+        _half_way(left).restore(_half_way(left).snapshot())
+
+
+def _half_way(ids):
+    """A bank that wrote one chunk of the peer's tags apart, where nobody finds it again."""
+    bank = _bank(ids)
+    bank.start()
+    bank.handle(Message(PLATFORM, m.SIZE, m.encode_size(PARAMS.digest(), 300)))
+    bank._seed = bytes(32)
+    bank._begin_with(bank._seed)
+    bank._peer_tags.append(bytes(32 * m.CHUNK))
+    bank.new_pieces()
+    return bank
+
+
 def test_a_repeated_step_after_a_crash_gives_the_same_bytes():
     bank, platform = _bank(_tables()[0]), _platform(_tables()[1])
     (size,) = platform.start()
