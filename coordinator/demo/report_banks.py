@@ -70,4 +70,5 @@ def added(data: dict[str, Any]) -> dict[str, Any] | None:
     rows = [{**row, "style": "bank" if row["party"] in banks else "platform"} for row in ablations["contributions"]]
     return {"rows": rows, "trainings": ablations["trainings"], "refused": ablations["refused"],
             "spent": sum(len(training["banks"]) > 1 for training in ablations["trainings"].values()),
-            "several": len(banks) > 1, "sole": len(data["columns"]) - len(banks) == 1, "chart": charts_many.contributions(rows) if rows else ""}
+            "several": len(banks) > 1, "sole": len(data["columns"]) - len(banks) == 1,
+            "chart": charts_many.contributions(rows) if rows else ""}
