@@ -12,6 +12,7 @@ from coordinator.cost.stage import Stage
 from coordinator.cost.workload import Machines, Workload
 from protocols.crypto.aggregate import MOST_SUMMANDS
 from protocols.errors import DataError
+from protocols.plan import MOST_BANKS
 from protocols.policy import ROWS_PER_COEFFICIENT, Policy
 from protocols.scorecard.layout import POWER_PASSES, choose, power_rows
 
@@ -189,10 +190,10 @@ def _memory_mb(work: Workload, parts: Calibration, party: str, cache_bytes: int)
 
 def _notes(work: Workload, found: dict[str, PhaseCost]) -> list[str]:
     notes = []
-    for role, count in (("banks", len(work.banks)), ("platforms", len(work.platforms))):
-        if count > MOST_SUMMANDS:
-            notes.append(f"a plan takes at most {MOST_SUMMANDS} {role}: the hub's sums hold that many; {count} would "
-                         "be added in groups")
+    limits = ("banks", len(work.banks), MOST_BANKS), ("platforms", len(work.platforms), MOST_SUMMANDS)
+    for role, count, most in limits:
+        if count > most:
+            notes.append(f"a plan takes at most {most} {role}, not {count}")
     largest = max(cost.largest for cost in found.values())
     if largest > LARGEST_MESSAGE:
         notes.append(f"the largest message has {largest / MEGABYTE:.0f} MB: raise maximum_message_bytes in the "

@@ -83,7 +83,7 @@ class Alignment(Strict):
 
     hash_s: float = Field(ge=0, description="hash and multiplication of an own id")
     multiply_s: float = Field(ge=0, description="multiplication of a peer's point")
-    state_id_s: float = Field(ge=0, description="per own id and step: what is written down begins with a digest of all")
+    digest_id_s: float = Field(ge=0, description="per own id, once: a secret order, and a digest that knows the table")
     intersect_id_s: float = Field(ge=0, description="per id of both sides")
 
 

@@ -41,16 +41,15 @@ def _points(stage: Stage, own: int, peers: int) -> float:
 
 
 def alignment_state(own: int, peers: int) -> tuple[int, int]:
-    """(steps, bytes of state written in all of them): every step writes all tags so far."""
-    steps = psi.chunks(own) + psi.chunks(peers)
-    return steps, steps * (psi.TAG_BYTES * own + 2 * psi.TAG_BYTES * peers) // 2
+    """(steps, bytes of state written in all of them): every tag is written once."""
+    return psi.chunks(own) + psi.chunks(peers), psi.TAG_BYTES * own + 2 * psi.TAG_BYTES * peers
 
 
 def _state(stage: Stage, own: int, peers: int) -> float:
     """What is written down after every chunk, and the intersection."""
     part, transport = stage.parts.alignment, stage.parts.transport
     steps, written = alignment_state(own, peers)
-    return (steps * (part.state_id_s * own + transport.step_s) + transport.store_mb_s * written / 1e6
+    return (part.digest_id_s * own + steps * transport.step_s + transport.store_mb_s * written / 1e6
             + part.intersect_id_s * (own + peers))
 
 

@@ -243,11 +243,11 @@ def alignment(count: int = 16_384) -> dict[str, float]:
     multiplying = seconds(lambda: multiply_all(points, scalar, map)) / len(ids)
     params = AlignmentParams(("trim", "casefold", "nfkc"), 1000, 10**7, 10**7, b"bench")
     role = AlignLabelParty([f"SYN-{number:010d}" for number in range(count)], "platform", params)
-    state = seconds(role.snapshot) / count
+    digest = seconds(lambda: role.restore(role.snapshot())) / count
     draw = np.random.default_rng(4)
     tags = draw.integers(0, 256, (count, 32), dtype=np.uint8)
     finding = seconds(lambda: _intersect(np.ascontiguousarray(tags[:, 16:]), tags, slice(0, 16)))
-    return {"hash_s": hashing, "multiply_s": multiplying, "state_id_s": state,
+    return {"hash_s": hashing, "multiply_s": multiplying, "digest_id_s": digest,
             "intersect_id_s": finding / (2 * count)}
 
 
