@@ -115,7 +115,7 @@ def aligned(plan: Plan, tables: dict[str, Table]) -> dict[str, Party]:
     return parties
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(1, 2), st.integers(1, 3), st.lists(st.sampled_from([0.6, 0.8, 0.99, 1.0]), min_size=5, max_size=5),
        st.integers(0, 2**32 - 1))
 def test_all_parties_train_on_the_rows_of_a_plain_join(
@@ -160,7 +160,7 @@ def check_encoding(plan: Plan, name: str, tables: dict[str, Table], parties: dic
         for index, part in enumerate(parts.columns):
             expected = rows[bank][slices[bank] == index]
             assert np.array_equal(parts.rows[index], expected)
-            for row, values in list(zip(expected, part, strict=True))[:40]:
+            for row, values in list(zip(expected, part, strict=True))[:12]:
                 plain = encoder.transform(table.take(np.array([row])).columns)[0] if row >= 0 else level_row(encoder)
                 assert np.allclose(values, whitening.transform(plain[None])[0], atol=1e-9)
     assert prepared.training_rows.tolist() == np.unique(own).tolist()
@@ -279,3 +279,21 @@ def test_no_table_is_asked_for_a_row_that_it_does_not_hold() -> None:
         slices_of(table, rows, plan_of(1, 2))
     with pytest.raises(DataError, match="no identifier to hash"):
         prepare(table, {"bank-0": rows}, "platform-0", plan_of(1, 2))
+
+
+def test_only_people_known_to_a_platform_count_for_released_coefficients() -> None:
+    plan, tables = small_world()
+    parties, checked, recorded = aligned(plan, tables), {}, {}
+    for name, party in parties.items():
+        prepared = party.encode(party.align())
+        policy = SimpleNamespace(check_rows=lambda rows, *_, name=name: checked.update({name: rows}))
+        party._node = SimpleNamespace(party=SimpleNamespace(policy=policy), releases=SimpleNamespace(
+            record=lambda run, training, people, coefficients, name=name: recorded.update({name: set(people)}),
+            earlier=lambda *_: 0))
+        party._store.put("table", b"digest")
+        party._check_release(prepared, len(prepared.of["bank-0"].rows[TRAIN]), 30)
+    known = {name: {person(text) for text in people} for name, people in recorded.items()}
+    assert known["platform-0"] == {p for p in known["bank-0"] if p < 600}
+    assert known["platform-1"] == {p for p in known["bank-0"] if p >= 200}
+    assert checked == {name: min(len(known["platform-0"]), len(people)) if name == "bank-0" else len(people)
+                       for name, people in known.items()}
