@@ -120,7 +120,8 @@ def test_more_rows_cost_in_proportion():
 
 def test_it_says_what_a_plan_may_not_be():
     notes = " ".join(predicted(banks(50, 200_000)).notes)
-    assert "at most 15 banks" in notes and "2^-40" in notes
+    assert "2^-40" in notes and "banks" not in notes
+    assert "at most 60 banks, not 61" in " ".join(predicted(banks(61, 200_000)).notes)
     assert "would be refused" in " ".join(predicted(banks(1, 1_000)).notes)
     assert not predicted(ONE).notes
 
