@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from coordinator.demo.banks import bank_names, shares
-from coordinator.demo.population import BANK_COLUMNS, KNOWN_BY_EACH, OVERLAP
+from coordinator.demo.population import BANK_COLUMNS, BLANK_AT_RANDOM, BLANK_WHEN_YOUNG, KNOWN_BY_EACH, OVERLAP
 from protocols.policy import ROWS_PER_COEFFICIENT
 
 ALL = "all"
-MOST_CATEGORIES = 5  # of a generated column, missing included
+MOST_CATEGORIES = 4  # of a generated column
+BLANK = {*BLANK_AT_RANDOM, *BLANK_WHEN_YOUNG}
 TRAIN, SLACK = 0.7, 0.96  # of the aligned rows; for what chance takes away
 CHOICES = ((3, 60_000), (2, 150_000))  # bins, and the most rows to choose for them
 ROWS_STEP, LEAST_ROWS = 5_000, 20_000
@@ -59,12 +60,13 @@ def without(party: str, banks: tuple[str, ...]) -> str:
 def coefficients(training: Training, tables: dict[str, dict[str, Any]], bins: int) -> int:
     """At most so many are released: levels of each column but the base one, banks' once, and the intercepts."""
     columns = (training.banks[0], *training.platforms)
-    return len(training.banks) + sum(_levels(c, bins) - 1 for party in columns for c in tables[party].values())
+    return len(training.banks) + sum(_levels(*c, bins) - 1 for party in columns for c in tables[party].items())
 
 
-def _levels(column: dict[str, Any], bins: int) -> int:
-    """Bins, missing and special codes."""
-    return MOST_CATEGORIES if column.get("type") == "category" else bins + 1 + len(column.get("special", ()))
+def _levels(name: str, column: dict[str, Any], bins: int) -> int:
+    """Bins or categories, missing and special codes of a generated column."""
+    values = MOST_CATEGORIES if column.get("type") == "category" else bins
+    return values + (name in BLANK) + len(column.get("special", ()))
 
 
 def training_rows(training: Training, rows: dict[str, int]) -> int:
@@ -77,24 +79,22 @@ def in_order(wanted: list[Training], tables: dict[str, dict[str, Any]], rows: di
              ) -> tuple[list[Training], bool]:
     """Few rows first, as long as that leaves enough for the training of all; and whether all are expected to pass."""
     rising = sorted(wanted, key=lambda t: (training_rows(t, rows), t.name == ALL))
-    refused = _refused(rising, tables, rows, bins)
-    if any(t.name == ALL for t in refused):
+    short = _short(rising, tables, rows, bins)
+    if any(t.name == ALL for t in short):
         rising.sort(key=lambda t: t.name != ALL)
-        refused = _refused(rising, tables, rows, bins)
-    return rising, not refused
+        short = _short(rising, tables, rows, bins)
+    return rising, not short
 
 
-def _refused(order: list[Training], tables: dict[str, dict[str, Any]], rows: dict[str, int], bins: int
-             ) -> list[Training]:
-    """Those that the rule would refuse: whoever takes part twice counts both."""
-    counted, refused = 0, []
+def _short(order: list[Training], tables: dict[str, dict[str, Any]], rows: dict[str, int], bins: int
+           ) -> list[Training]:
+    """Those with too few rows for their coefficients and those of all trainings before them, refused or not."""
+    counted, short = 0, []
     for training in order:
-        own = coefficients(training, tables, bins)
-        if training_rows(training, rows) < ROWS_PER_COEFFICIENT * (counted + own):
-            refused.append(training)
-        else:
-            counted += own
-    return refused
+        counted += coefficients(training, tables, bins)
+        if training_rows(training, rows) < ROWS_PER_COEFFICIENT * counted:
+            short.append(training)
+    return short
 
 
 def choose(bank_count: int, platforms: dict[str, dict[str, Any]], bins: int | None) -> tuple[int, int]:

@@ -22,6 +22,9 @@ EVENT_RATE = 0.10
 NOT_APPLICABLE = "-999"
 JOBS = ("civil servant", "salaried", "self-employed", "gig work")
 DEVICES = ("entry", "middle", "high")
+BLANK_AT_RANDOM = {"annual_income": 0.07, "inquiries_6m": 0.03, "debt_to_income": 0.05, "employment": 0.02,
+                   "offline_share": 0.04, "contact_stability": 0.05}  # shares of the people
+BLANK_WHEN_YOUNG = ("utility_payments_year", "neighbour_overdue_share", "merchant_categories")
 _C1 = {"sensitivity": "C1"}
 _CATEGORY = {"type": "category"}
 _SPECIAL = {"special": [NOT_APPLICABLE]}
@@ -232,10 +235,9 @@ def _calibrated(risk: np.ndarray) -> np.ndarray:
 
 def _blank(rng: np.random.Generator, text: dict[str, np.ndarray], account_age: np.ndarray) -> None:
     """Empty cells: at random, and behaviour that is unknown because the account is younger than half a year."""
-    for name, share in (("annual_income", 0.07), ("inquiries_6m", 0.03), ("debt_to_income", 0.05),
-                        ("employment", 0.02), ("offline_share", 0.04), ("contact_stability", 0.05)):
+    for name, share in BLANK_AT_RANDOM.items():
         text[name] = np.where(rng.random(len(account_age)) < share, "", text[name])
-    for name in ("utility_payments_year", "neighbour_overdue_share", "merchant_categories"):
+    for name in BLANK_WHEN_YOUNG:
         text[name] = np.where(account_age < 6, "", text[name])
 
 

@@ -119,16 +119,30 @@ def test_the_report_names_parties_and_no_person(demo) -> None:
     assert [path.name for path in files if detector.find(path.read_bytes())] == []
 
 
-def test_ablations_tell_who_added_what_and_refusals_cost_nothing_else(tmp_path: Path) -> None:
-    """So few rows that not every training is allowed: the first is, and the demo ends well all the same."""
+def test_ablations_tell_who_added_what(tmp_path: Path) -> None:
+    """With rows that the demo chose every training is allowed."""
     out = tmp_path / "out"
-    done = run(out, "--banks", "2", "--rows", "12000", "--bins", "2", "--ablations")
+    done = run(out, "--banks", "2", "--ablations")
+    assert "rows a side and 3 bins per number" in done.stderr
     metrics = metrics_of(out)
     found = metrics["ablations"]
-    assert set(found["trainings"]) | set(found["refused"]) == {"own.bank-1", "own.bank-2"}
-    assert found["refused"] and all("needs at least" in why for why in found["refused"].values())
-    assert f"not trained: {next(iter(found['refused']))}" in done.stdout
+    assert set(found["trainings"]) == {"own.bank-1", "own.bank-2"} and found["refused"] == {}
     for name, training in found["trainings"].items():
         (bank,) = training["banks"]
         assert training["auc"][bank] == metrics["banks"][bank]["auc_platforms_only"], name
-    assert {row["party"] for row in found["contributions"]} <= {"platform", "bank-1", "bank-2"}
+    assert [(row["party"], row["at"]) for row in found["contributions"]] == [
+        ("platform", "bank-1"), ("platform", "bank-2"), ("platform", "all"), ("bank-1", "bank-2"), ("bank-2", "bank-1")]
+    assert found["contributions"][2]["low"] > 0
+    assert "added by platform" in done.stdout and "Who added what" in (out / "report.html").read_text()
+
+
+def test_refused_ablations_cost_the_demo_nothing(tmp_path: Path) -> None:
+    """After the training of all these rows suffice for no other one: the policies refuse them, the demo ends well."""
+    out = tmp_path / "out"
+    done = run(out, "--banks", "2", "--rows", "12000", "--bins", "3", "--ablations")
+    assert "some will be refused" in done.stderr
+    found = metrics_of(out)["ablations"]
+    assert set(found["refused"]) == {"own.bank-1", "own.bank-2"} and found["contributions"] == []
+    assert all("of earlier trainings on the same people" in why for why in found["refused"].values())
+    assert done.stdout.count("not trained: own.bank-") == 2
+    assert "own.bank-2 was not trained" in (out / "report.html").read_text()
