@@ -52,6 +52,12 @@ class ListenConfig(Strict):
         return self
 
 
+class HubConfig(Strict):
+    """What the hub may use."""
+
+    bulk_mib: int = Field(4096, ge=64, description="memory for what it adds up and fans out; a run gets at most half")
+
+
 class RegistryConfig(Strict):
     """A SQLAlchemy URL; by default SQLite in the node's state folder."""
 
@@ -71,6 +77,7 @@ class CoordinatorConfig(Strict):
 
     node: NodeConfig = NodeConfig()
     listen: ListenConfig = ListenConfig()
+    hub: HubConfig = HubConfig()
     registry: RegistryConfig = RegistryConfig()
     parties: dict[Name, PartyConfig] = Field(default_factory=dict)
     source: Path = Field(exclude=True)

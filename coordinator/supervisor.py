@@ -177,7 +177,8 @@ class CoordinatorNode:
         host, port = split_address(self._config.listen.hub)
         return python_module("coordinator.hub_main", "--home", str(self._config.home), "--host", host,
                              "--port", str(port), "--registry", self._config.registry_url,
-                             "--config", str(self._config.source))
+                             "--config", str(self._config.source),
+                             "--bulk-mib", str(self._config.hub.bulk_mib))
 
     def _write_ready(self) -> None:
         listen, self._told = self._config.listen, self.pids()

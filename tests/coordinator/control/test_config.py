@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.config import CONFIG_VARIABLE, load_config, split_address
+from coordinator.bulk import Limits
+from coordinator.config import CONFIG_VARIABLE, load_config, parse_config, split_address
 from protocols.errors import ConfigError
 
 PARTIES = "".join(
@@ -63,3 +64,10 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path):
 @pytest.mark.parametrize(("text", "pair"), [("h:1", ("h", 1)), ("[::1]:18443", ("::1", 18443))])
 def test_addresses(text: str, pair: tuple[str, int]):
     assert split_address(text) == pair
+
+
+def test_the_hub_s_memory_is_a_setting(tmp_path):
+    assert parse_config(PARTIES, tmp_path / "c.toml").hub.bulk_mib * 2**20 == Limits().total_bytes
+    assert parse_config(PARTIES + "[hub]\nbulk_mib = 100\n", tmp_path / "c.toml").hub.bulk_mib == 100
+    with pytest.raises(ConfigError, match=r"hub\.bulk_mib"):
+        parse_config(PARTIES + "[hub]\nbulk_mib = 1\n", tmp_path / "c.toml")
