@@ -2,7 +2,7 @@
 
     put     blocks until the hub has it, over restarts of the hub and while it has no room
     get     None while it is not there; what came is checked for length and, if one party sent it, for its digest
-    drop    this party needs it no more
+    drop    this party needs it no more; `drop_later` does not wait for the hub's word
 
 The hub keeps bulks in memory only: whoever learns that it was started again puts again what is not acknowledged.
 What the bytes are worth is not checked here: a sealed message between the parties names the slot and what is in it.
@@ -116,6 +116,26 @@ class Bulk:
         self._gone(request)
         codec.decode(BulkAck, self._came(answer), MAX_ACK_BYTES)
         return True
+
+    def drop_later(self, slot: str) -> None:
+        """As `drop`, without waiting for the answer: on a distant line that would cost every step a round trip.
+
+        A drop that fails costs room at the hub until the run ends, and nothing else.
+        """
+        request = self._gone(self._request(slot, 0.0))
+        call = self._client.channel.unary_unary(DROP).future(request, timeout=self._client.timeout_s)
+        with self._lock:
+            self._calls.add(call)
+        call.add_done_callback(self._dropped)
+        if self._closed.is_set():
+            call.cancel()
+
+    def _dropped(self, call: grpc.Future) -> None:
+        """On gRPC's thread: count what came."""
+        with self._lock:
+            self._calls.discard(call)
+        if not call.cancelled() and call.exception() is None:
+            self._came(call.result())
 
     # out
 

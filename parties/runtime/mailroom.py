@@ -172,4 +172,4 @@ class Mailroom:
         for entry in inbound.handled:
             self._links[entry.peer].acknowledge(entry.seq)
         if inbound.slot is not None:
-            self._bulk.drop(inbound.slot)
+            self._bulk.drop_later(inbound.slot)

@@ -31,8 +31,8 @@ def _cells(path) -> list[list[str]]:
 
 
 def test_peaks_are_found_by_node_and_kind(tmp_path) -> None:
-    code = "import subprocess, sys; x = bytearray(60_000_000); subprocess.run([sys.executable, '-m', 'timeit', '-n1', " \
-           "'-r1', 'import time; time.sleep(60)'], stdin=subprocess.DEVNULL, stdout=sys.stdout)"
+    code = "import subprocess, sys; x = bytearray(60_000_000); subprocess.run([sys.executable, '-m', 'timeit', " \
+           "'-n1', '-r1', 'import time; time.sleep(60)'])"
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "bank.toml")], start_new_session=True,
                              stdout=subprocess.PIPE)
     try:

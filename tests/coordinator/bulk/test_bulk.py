@@ -191,6 +191,27 @@ def test_after_a_restart_the_senders_put_again(bulk: Callable, hub: ThreadedHub)
     assert receiver.get("sum", 5) == total(*parts.values())
 
 
+def test_a_drop_that_nobody_waits_for_lets_go_of_the_slot(bulk: Callable, hub: ThreadedHub) -> None:
+    receiver = bulk("bank-1")
+    bulk("platform").put("s", b"abc", ["bank-1"])
+    assert receiver.get("s", 1) == b"abc"
+    receiver.drop_later("s")
+    assert soon(lambda: hub.store.held == 0 and not receiver._calls)
+
+
+def test_a_drop_that_nobody_waits_for_may_fail_or_come_late(bulk: Callable, hub: ThreadedHub) -> None:
+    late, alone = bulk("bank-1"), bulk("bank-2")
+    late.close()
+    late.drop_later("s")
+    assert soon(lambda: not late._calls)
+    hub.stop()
+    try:
+        alone.drop_later("s")
+        assert soon(lambda: not alone._calls)
+    finally:
+        hub.start()
+
+
 def test_without_a_hub_a_put_ends_after_its_deadline_and_a_get_gives_none(bulk: Callable, hub: ThreadedHub) -> None:
     one, two = bulk("bank-1", deadline_s=0.5), bulk("bank-2", deadline_s=0.5)
     hub.stop()

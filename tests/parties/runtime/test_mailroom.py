@@ -62,7 +62,7 @@ class FakeBulk:
         self._check()
         return self.slots.get(slot)
 
-    def drop(self, slot: str) -> None:
+    def drop_later(self, slot: str) -> None:
         self.dropped.append(slot)
 
     def _check(self) -> None:
