@@ -56,6 +56,17 @@ def write_plan(path: Path, **settings: Any) -> Path:
     return path
 
 
+def plan_of(tables: dict[str, Table], path: Path, *settings: str, columns: int | None = None) -> Path:
+    """A training plan for all parties of `tables`, banks by their names, with their first `columns` columns each."""
+    banks = [name for name in tables if name.startswith(LABEL)]
+    lines = [f'purpose = "{PURPOSE}"', f"label_parties = {json.dumps(banks)}",
+             f"feature_parties = {json.dumps([name for name in tables if name not in banks])}"]
+    for party, table in tables.items():
+        lines += [f"[parties.{party}]", 'table = "customers"', f"columns = {json.dumps(table.columns[:columns])}"]
+    path.write_text("\n".join([*lines, *settings, "[limits]", "peer_deadline_s = 60", ""]), encoding="utf-8")
+    return path
+
+
 def sealscore(*words: str, federation: Federation | None = None, timeout_s: float = COMMAND_S,
               cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run `sealscore WORDS`, at the coordinator of `federation` if given; never raises for its exit code."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coordinator.demo.federation import LABEL, PURPOSE, Federation, Table
+from coordinator.demo.federation import LABEL, Federation, Table
 from coordinator.demo.population import read_rows, split_platform, write_population, write_rows
 from parties.runtime.preparation import partial_scores, slices_of, transformed
 from parties.runtime.tables import Table as Loaded
@@ -67,14 +67,8 @@ def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def plan(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lines = [f'purpose = "{PURPOSE}"', f'label_party = "{LABEL}"', f"feature_parties = {json.dumps(PLATFORMS)}"]
-    for party, table in tables.items():
-        lines += [f"[parties.{party}]", 'table = "customers"', f"columns = {json.dumps(table.columns)}"]
-    lines += ["[model]", 'encoding = "numeric"', "steps = 16", "[alignment]", 'rows = "covered"',
-              "[limits]", "peer_deadline_s = 60"]
-    path = tmp_path_factory.mktemp("p") / "plan.toml"
-    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    return path
+    return support.plan_of(tables, tmp_path_factory.mktemp("p") / "plan.toml", "[model]", 'encoding = "numeric"',
+                           "steps = 16", "[alignment]", 'rows = "covered"')
 
 
 @pytest.fixture(scope="module")

@@ -45,14 +45,9 @@ def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def plan(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lines = ['purpose = "credit-scoring"', f"label_parties = {json.dumps(BANKS)}",
-             f"feature_parties = {json.dumps(PLATFORMS)}"]
-    for party, table in tables.items():
-        lines += [f"[parties.{party}]", 'table = "customers"', f"columns = {json.dumps(table.columns[:6])}"]
-    lines += ["[model]", f"bins = 2\nsteps = {PASSES - 6}", "commons_rho = 0.05", "[limits]", "peer_deadline_s = 60"]
     path = tmp_path_factory.mktemp("p") / "plan.toml"
-    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    return path
+    settings = "[model]", "bins = 2", f"steps = {PASSES - 6}", "commons_rho = 0.05"
+    return support.plan_of(tables, path, *settings, columns=6)
 
 
 @pytest.fixture(scope="module")
