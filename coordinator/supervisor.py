@@ -125,7 +125,7 @@ class CoordinatorNode:
         self._write_ready()
 
     def _register(self, new: CoordinatorConfig) -> None:
-        if (new.node, new.listen, new.registry) != (self._config.node, self._config.listen, self._config.registry):
+        if new.model_copy(update={"parties": self._config.parties}) != self._config:
             log.warning("%s: only changed parties are taken over now; restart for the rest", new.source.name)
         with Control(self._config.listen.superlink, self._ca) as control:
             self._nodes = control.register(_supernode_keys(new))
