@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from protocols.node.supervise import free_port
 from tests.benchmarks.relay import PENDING, PIECE, Relay
-from tests.benchmarks.wan import LineProcess, crossings_per_pass
+from tests.benchmarks.wan import LineProcess, crossings
 
 HOST = "127.0.0.1"
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -170,4 +170,4 @@ def test_the_process_is_shaped_over_its_standard_input():
 
 def test_rounds_of_a_pass_are_those_of_three_products():
     """Forward, residual, backward: each a request and a reply that wait for what was before."""
-    assert crossings_per_pass(1) == 6 * 2
+    assert crossings(1, 3) - crossings(1, 2) == 6 * 2

@@ -195,27 +195,26 @@ class Clocks(Network):
         return found
 
 
-def crossings_per_pass(platforms: int) -> int:
-    """Crossings of a line that wait for each other in one pass of training, from the messages of the real roles."""
-    keys, ends = [KeyPair.generate() for _ in range(2)], []
-    for steps in (2, 3):
-        task, network = problem(300, 2, 2 * platforms, steps=steps), Clocks()
-        if platforms == 1:
-            roles = {"bank": task.label_trainer(keys[0]), "platform": task.feature_trainer(keys[1])}
-        else:
-            others = task.split_trainers(keys[1], [2] * platforms)
-            roles = {"bank": task.label_trainer(keys[0], platforms=tuple(others)), **others}
-        drive_all(roles, network=network)
-        ends.append(max(network.now[name] for name in roles))
-    return ends[1] - ends[0]
+def crossings(platforms: int, steps: int) -> int:
+    """Crossings of a line that wait for each other in a whole training, from the messages of the real roles."""
+    keys, network = [KeyPair.generate() for _ in range(2)], Clocks()
+    task = problem(300, 2, 2 * platforms, steps=steps)
+    if platforms == 1:
+        roles = {"bank": task.label_trainer(keys[0]), "platform": task.feature_trainer(keys[1])}
+    else:
+        others = task.split_trainers(keys[1], [2] * platforms)
+        roles = {"bank": task.label_trainer(keys[0], platforms=tuple(others)), **others}
+    drive_all(roles, network=network)
+    return max(network.now[name] for name in roles)
 
 
 def waits(runs: dict[str, Any], platforms: int) -> dict[str, float]:
-    """Crossings of a line per pass: counted, and as the slope of training's seconds over the delay."""
+    """Crossings of a line that wait for each other, counted, and as the slope of training's seconds over the delay."""
     shaped = [(line[0] / 1000, runs[name]["phase_seconds"]["train"]) for name, line in LINES.items() if line[1]]
     slope = np.polyfit(*zip(*shaped, strict=True), 1)[0]
-    return {"crossings_per_pass_counted": crossings_per_pass(platforms),
-            "crossings_per_pass_measured": round(slope / (STEPS + POWER_PASSES), 1)}
+    whole = crossings(platforms, STEPS)
+    return {"passes": STEPS + POWER_PASSES, "crossings_of_a_pass": whole - crossings(platforms, STEPS - 1),
+            "crossings_of_training": whole, "crossings_of_training_measured": round(slope)}
 
 
 # one large transfer
