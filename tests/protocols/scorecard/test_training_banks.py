@@ -226,6 +226,8 @@ def test_only_the_declared_values_are_opened_and_an_intercept_only_to_its_bank(b
     )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_crash_after_every_message_changes_nothing(bank_keys, platform_keys) -> None:
     task = banks((200, 150), 2, (2,), steps=1, seed=22)
     circle = {name: member.to_bytes() for name, member in circles(task.banks).items()}
