@@ -17,6 +17,7 @@ from tests.end_to_end.leaks import Detector, Needle
 
 pytestmark = pytest.mark.timeout(2400)
 BAR = 0.003
+ROWS = {(3, 1): 26_000, (2, 2): 14_000}
 PARTIES = {(3, 1): ["bank-1", "bank-2", "bank-3", "platform"], (2, 2): ["bank-1", "bank-2", "platform-1", "platform-2"]}
 
 
@@ -25,7 +26,8 @@ def demo(request, tmp_path_factory) -> tuple[Path, list[str]]:
     """(folder, parties) of a demo that ended well."""
     banks, platforms = request.param
     out = tmp_path_factory.mktemp("demo") / "out"
-    done = run(out, "--banks", str(banks), "--platforms", str(platforms), "--rows", "40000", "--json")
+    rows = ROWS[request.param]
+    done = run(out, "--banks", str(banks), "--platforms", str(platforms), "--rows", str(rows), "--json")
     assert json.loads(done.stdout) == metrics_of(out)
     return out, PARTIES[request.param]
 
