@@ -94,8 +94,6 @@ class FeatureTrainer(Trainer):
         if not self._agrees(bank_columns, widths):
             raise MalformedMessage("the banks' setups name different numbers of columns")
         self._check_size(bank_columns, widths)
-        if not summed:
-            PeerKeys.from_bytes(rest)  # refused at once if they are none
         self._s |= {"bank_columns": bank_columns, "widths": widths}
         if not summed:
             return self._on_keys(rest)
@@ -109,7 +107,7 @@ class FeatureTrainer(Trainer):
         return known is None or (bank_columns == self._s["bank_columns"] and np.array_equal(widths, known))
 
     def _on_keys(self, payload: bytes) -> list[Message]:
-        PeerKeys.from_bytes(payload)
+        PeerKeys.from_bytes(payload)  # refused at once if they are none
         self._s["public"] = self._s.get("public", b"") + payload
         if self._next_bank("setup"):
             return []

@@ -81,8 +81,12 @@ class LabelTrainer(Trainer):
 
     def start(self) -> list[Message]:
         """The platforms begin; several banks tell each other how much they bring, roughly."""
-        grids = fixed.grid(len(self._given)), fixed.grid(len(self._given) * self._block_eigenvalue)
-        return [Message(name, "scale", SCALE.pack(*grids), Opening("scale", name, 2)) for name in self._others()]
+        told = SCALE.pack(*self._own_scale())
+        return [Message(name, "scale", told, Opening("scale", name, 2)) for name in self._others()]
+
+    def _own_scale(self) -> tuple[int, int]:
+        """Rows, and rows times the largest eigenvalue of the own block, as powers of the square root of 2."""
+        return fixed.grid(len(self._given)), fixed.grid(len(self._given) * self._block_eigenvalue)
 
     def _others(self) -> tuple[str, ...]:
         return tuple(name for name in self._config.banks if name != self._config.party)
@@ -113,8 +117,7 @@ class LabelTrainer(Trainer):
         """The largest eigenvalue of the bank's weighted block; of several banks the mean over all rows, roughly."""
         if not self._config.several:
             return self._block_eigenvalue
-        own = fixed.grid(len(self._given)), fixed.grid(len(self._given) * self._block_eigenvalue)
-        rows, weighted = np.r_[own, self._s["scales"]].reshape(-1, 2).T / 2
+        rows, weighted = np.r_[self._own_scale(), self._s["scales"]].reshape(-1, 2).T / 2
         return float((2.0**weighted).sum() / (2.0**rows).sum())
 
     def _on_setup(self, payload: bytes) -> list[Message]:
