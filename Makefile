@@ -68,12 +68,15 @@ test-slow:
 	$(MAKE) --no-print-directory test-federations
 	$(MAKE) --no-print-directory test-crash
 
+# Whole federations share two cores, and kills meet Flower at points of their own choosing: what failed is run once
+# more, alone, and must pass then.
 test-federations: install-dev
-	$(PYTEST) -m slow $(PARALLEL) 3 $(ARGS)
+	$(PYTEST) -m slow $(PARALLEL) 3 $(ARGS) || $(call AGAIN,slow)
 
-# Kills meet Flower at points of their own choosing: what failed is run once more, alone, and must pass then.
 test-crash: install-dev
-	$(PYTEST) -m crash $(ARGS) || { code=$$?; [ $$code = 1 ] && $(PYTEST) -m crash --last-failed --last-failed-no-failures none $(ARGS); }
+	$(PYTEST) -m crash $(ARGS) || $(call AGAIN,crash)
+
+AGAIN = { code=$$?; [ $$code = 1 ] && $(PYTEST) -m $(1) --last-failed --last-failed-no-failures none $(ARGS); }
 
 bench: install-dev
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

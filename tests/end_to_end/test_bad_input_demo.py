@@ -13,7 +13,7 @@ from protocols.node.supervise import environment, script
 from tests.end_to_end import support
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-AT_ONCE_S = 90.0  # nothing is started; about four seconds on an idle machine
+AT_ONCE_S = 180.0  # nothing is started; about four seconds on an idle machine
 Table = list[list[str]]
 Change = Callable[[Table], object]
 
