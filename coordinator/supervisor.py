@@ -143,7 +143,7 @@ class CoordinatorNode:
         listen, logs, home = self._config.listen, self._config.home / "logs", str(self._config.home)
         secret = secret_file(self._state / "superexec.secret")
         env = environment(
-            FLWR_HOME=str(self._state / "flower"), FLWR_SUPEREXEC_TASK_POLL_INTERVAL="0.5",
+            FLWR_HOME=str(self._state / "flower"), FLWR_SUPEREXEC_TASK_POLL_INTERVAL="1.0",
             **{CONFIG_VARIABLE: str(self._config.source)},
         )
         edge = python_module("coordinator.edge", "--listen", listen.front, "--upstream", listen.superlink,

@@ -43,7 +43,8 @@ from protocols.node import archive
 log = logging.getLogger("sealscore.executor")
 REFUSED = 100  # our own code in error replies; Flower's own are below 100
 FAULT = 2
-POLL_S = 0.5
+POLL_S, IDLE_POLL_S = 0.5, 2.0  # a question costs the SuperNode 4 ms of CPU; during a training nothing comes for minutes
+BUSY_S = 15.0  # after a task: another is likely soon
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 
 
@@ -67,12 +68,14 @@ class Executor:
 
     def run(self) -> None:
         """Work until a signal."""
+        busy_until = 0.0
         while True:
             token = self._acquire()
             if token:
                 self._serve(token)
+                busy_until = time.monotonic() + BUSY_S
             else:
-                time.sleep(POLL_S)
+                time.sleep(POLL_S if time.monotonic() < busy_until else IDLE_POLL_S)
 
     def _acquire(self) -> str:
         try:
