@@ -49,9 +49,14 @@ def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> l
 
 def notes(plan: Plan) -> list[str]:
     """What is no problem, but may not be what its author expects."""
+    found = []
     if plan.alignment.rows == "covered" and len(plan.feature_parties) == 1:
-        return ["alignment.rows = 'covered' is the same as 'common' with one platform"]
-    return []
+        found.append("alignment.rows = 'covered' is the same as 'common' with one platform")
+    times = plan.model.score_openings
+    if times and plan.kind == "train":
+        found.append(f"scores of the training rows are opened to {plan.label_parties[0]} {times} times: every policy "
+                     f"must allow it, and each platform must bring {4 * times} whitened columns or more")
+    return found
 
 
 def _table_problems(party: str, name: str, columns: tuple[str, ...], tables: dict[str, Any], labels: bool) -> list[str]:
@@ -194,6 +199,7 @@ _DEFAULTS = (
     "bins = 5                         # quantile bins per numeric column (dummy)",
     "steps = 8                        # full-batch steps, fixed in advance",
     "l2 = 0.001                       # ridge per row on whitened coordinates",
+    "polish = 0                       # 1, 2: open training scores to the bank, go on to the maximum likelihood",
     "",
     "[alignment]",
     'rows = "common"                  # people whom all platforms know; "covered": whom at least one knows',

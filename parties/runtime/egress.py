@@ -25,6 +25,9 @@ JOINT = "membership.joint"
 
 COEFFICIENTS = "coefficients"
 
+TRAINING_SCORES = "scores.training"  # as often as the plan says; each platform limits it across runs (releases.py)
+TIMES = "ledger.times"  # how often it was, by learner
+
 # What a run may open by kind, each kind once to each learner: the leakage tables of the protocols' READMEs.
 ALLOWED_OPENINGS = {
     "train": (MEMBERSHIP, JOINT, COEFFICIENTS, "commons.histogram", "commons.moments", "scale", "step.norms",
@@ -34,10 +37,11 @@ ALLOWED_OPENINGS = {
 
 
 class Egress:
-    """The door of one run. `kind` is the plan's kind."""
+    """The door of one run. `kind` is the plan's kind, `score_openings` how often it opens training rows' scores."""
 
-    def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog):
+    def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog, score_openings: int = 0):
         self._run, self._kind, self._store, self._audit = run, kind, store, audit
+        self._score_openings = score_openings if kind == "train" else 0
 
     def release(
         self,
@@ -52,13 +56,14 @@ class Egress:
         `handled`: the messages that led to it, of several peers when it was a sum.
         """
         messages = list(messages)
-        ledger = self._ledger()
+        ledger, times = self._ledger(), json.loads(self._store.get(TIMES) or b"{}")
         for message in messages:
             if message.opening is not None:
-                self._count(message.opening, ledger)
+                self._count(message.opening, ledger, times)
         self._audit.extend([entry for message in messages for entry in self._records(phase, message)])
         outgoing, bulks = refer(phase, step, messages)
-        entry = {LEDGER: json.dumps(ledger).encode()} if any(m.opening for m in messages) else {}
+        entry = {LEDGER: json.dumps(ledger).encode(), TIMES: json.dumps(times).encode()} \
+            if any(m.opening for m in messages) else {}
         self._store.commit(facts | entry, outgoing, handled, bulks)
 
     def openings(self) -> dict[str, int]:
@@ -68,11 +73,16 @@ class Egress:
     def _ledger(self) -> dict[str, dict[str, int]]:
         return json.loads(self._store.get(LEDGER) or b"{}")
 
-    def _count(self, opening: Opening, ledger: dict[str, dict[str, int]]) -> None:
-        if opening.kind not in ALLOWED_OPENINGS[self._kind]:
+    def _count(self, opening: Opening, ledger: dict[str, dict[str, int]], times: dict[str, int]) -> None:
+        scores = opening.kind == TRAINING_SCORES
+        if opening.kind not in ALLOWED_OPENINGS[self._kind] and not (scores and self._score_openings):
             raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}")
         learners = ledger.setdefault(opening.kind, {})
-        if opening.learner in learners and opening.kind != MEMBERSHIP:
+        if scores:
+            times[opening.learner] = times.get(opening.learner, 0) + 1
+            if times[opening.learner] > self._score_openings:
+                raise PolicyRefused("openings", f"the plan opens {opening.kind} {self._score_openings} times, not more")
+        elif opening.learner in learners and opening.kind != MEMBERSHIP:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")
         learners[opening.learner] = learners.get(opening.learner, 0) + opening.count
 

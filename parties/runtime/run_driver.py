@@ -17,7 +17,7 @@ from typing import Any
 
 from parties.runtime import roster
 from parties.runtime.bulk import Bulk
-from parties.runtime.egress import COEFFICIENTS, Egress
+from parties.runtime.egress import COEFFICIENTS, TRAINING_SCORES, Egress
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
 from parties.runtime.phases import MODEL_FACTS, Node, Phases, model_id, secret_facts
@@ -57,7 +57,7 @@ class RunDriver:
         self._name, self._identities = node.party.name, identities
         self._peers = roster.peers(agreement.plan, self._name)
         self._store = RunStore(folder / "run.db")
-        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit)
+        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._plan.model.score_openings)
         self._halt = threading.Event()
         self._telling = threading.Lock()
         self._mail: Mailroom | None = None
@@ -192,6 +192,8 @@ class RunDriver:
             self._node.vault.discard(model_id(self.run))
             if COEFFICIENTS not in self._egress.openings():
                 self._node.releases.forget(self.run)
+            if TRAINING_SCORES not in self._egress.openings():
+                self._node.releases.unopen_scores(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})
         ended = {"state": state, "report": report or state, "phase": self._phase, **why}
         self._store.put("state", json.dumps(ended).encode())
