@@ -3,8 +3,8 @@
 One bank with labels, one platform. The platform's coefficients are a combination w = Σ mix_k g_k of a few gradients
 (reference and name: DESIGN, section 5). In round k:
 
-    bank -> platform   gradient.request   the residual sigmoid(z) - y, encrypted under the bank's key
-    platform -> bank   gradient.reply     fresh shares of g_k = Xᵀ r: nobody knows it
+    bank -> platform   gradient.request   r = sigmoid(z) - y + l2 X w, encrypted under the bank's key
+    platform -> bank   gradient.reply     fresh shares of g_k = Xᵀ r = Xᵀ(sigmoid(z) - y) + n l2 w: nobody knows it
     bank -> platform   scores.request     its share of g_k, encrypted
     platform -> bank   scores.reply       fresh shares of u_k = X g_k
     platform -> bank   scores.training    the platform's share, flooded: opens u_k to the bank
@@ -43,7 +43,7 @@ from protocols.scorecard.training import BACKWARD, LAYOUT, MAXIMUM_HINTS, Coeffi
 from protocols.state import pack, unpack
 
 SETUP = struct.Struct("<QI")  # training rows, whitened columns of the sender
-RESIDUAL_BITS = 61  # at most: |r| <= 1 must fit 62 bits
+RESIDUAL_BITS = 56  # at most: |r| < 64 must fit 62 bits
 MIX_BITS = 16
 WEIGHT_BITS = opened.VECTOR_BITS + MIX_BITS
 MOST_LIFT = 16
@@ -178,9 +178,9 @@ class LabelSolver(Solver):
         return self._rows, self._s["columns_peer"]
 
     def _ask_gradient(self) -> list[Message]:
-        own = self._s["own"]
-        scores = own[0] + self._columns @ own[1:] + self._s["images"] @ self._s["mix"]
-        residual = to_fixed(sigmoid(scores) - self._labels, self._scales.residual)
+        own, theirs = self._s["own"], self._s["images"] @ self._s["mix"]
+        wrong = sigmoid(own[0] + self._columns @ own[1:] + theirs) - self._labels
+        residual = to_fixed(wrong + self._config.l2 * theirs, self._scales.residual)
         lifted = RING.mul_public(RING.encode(residual), 1 << self._s["lift"])
         self._s["expect"] = "gradient.reply"
         request = product.ask(self._keys, lifted, self._shape()[::-1], LAYOUT)

@@ -39,8 +39,9 @@ def in_floats(task: Problem) -> np.ndarray:
     """The same algorithm on the joined columns, without noise."""
     images, gradients, own, mix = np.zeros((len(task.labels), 0)), [], task.own_model, np.zeros(0)
     for _ in range(task.openings):
-        z = own[0] + task.bank @ own[1:] + images @ mix
-        gradient = task.platform.T @ (logistic.sigmoid(z) - task.labels)
+        theirs = images @ mix
+        z = own[0] + task.bank @ own[1:] + theirs
+        gradient = task.platform.T @ (logistic.sigmoid(z) - task.labels + task.l2 * theirs)
         gradients.append(gradient / np.linalg.norm(gradient))
         images = np.column_stack([images, task.platform @ gradients[-1]])
         found = subspace.solve(task.bank, images, task.labels, task.l2)
@@ -49,7 +50,7 @@ def in_floats(task: Problem) -> np.ndarray:
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.integers(200, 900), bank=st.integers(1, 4), platform=st.integers(3, 8), openings=st.integers(1, 3),
+@given(rows=st.integers(200, 900), bank=st.integers(1, 4), platform=st.integers(3, 8), openings=st.integers(1, 2),
        l2=st.sampled_from([0.0, 0.001, 0.1]), seed=st.integers(0, 2**20))
 def test_it_is_the_same_algorithm_on_the_joined_columns(bank_keys, rows, bank, platform, openings, l2, seed) -> None:
     task = task_of(rows, bank, platform, openings, l2=l2, seed=seed)
@@ -120,7 +121,7 @@ def test_an_image_is_opened_with_a_flood_and_at_the_precision_that_is_stated(ban
 def test_scales_add_up_and_a_direction_is_at_most_of_length_one(rows) -> None:
     scales, length = Scales.of(rows), (rows - 1).bit_length()
     assert scales.gain >= 0 and 12 + scales.residual + scales.gain + length == opened.VECTOR_BITS
-    assert 2**length >= rows and scales.residual <= 61
+    assert 2**length >= rows and scales.residual <= 56
 
 
 def test_a_crash_after_every_message_changes_nothing(bank_keys) -> None:
