@@ -91,8 +91,8 @@ def workload(plan: Plan, catalogues: Catalogues, asked: Overrides) -> Workload:
 def _steps(model: ModelPlan) -> int:
     """Gradient steps; the openings of polish cost about as much as half a step each and count as one."""
     if model.variant != "strict":
-        raise ConfigError("the cost of variant = 'open-score' is not predicted yet; it sends about a tenth of what a "
-                          "strict training does, so predict that one instead")
+        raise ConfigError("the cost of variant = 'open-score' is not predicted yet; predict variant = 'strict', which "
+                          "takes more of everything")
     return model.all_steps + model.polish
 
 
