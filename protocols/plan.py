@@ -63,7 +63,7 @@ class ModelPlan(Strict):
                                                      "scores in every round, the platform no gradient")
     openings: int = Field(4, ge=1, le=16, description="open-score: rounds, each opens the training rows once")
     polish: int = Field(0, ge=0, le=2, description="openings of the training rows' scores after the strict steps")
-    polish_steps: int = Field(16, ge=1, le=64, description="steps after each of them")
+    polish_steps: int = Field(20, ge=1, le=64, description="steps after each of them")
     l2: float = Field(0.001, ge=0, le=1, description="ridge per row on whitened coordinates, intercept excluded")
     release: Literal["owner", "shared"] = "owner"
     intercepts: Literal["bank", "common"] = Field("bank", description="several banks: one intercept each, or one")

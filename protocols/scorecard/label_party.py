@@ -79,12 +79,12 @@ class LabelTrainer(LabelReopening, Trainer):
         if "rows" in self._s:
             self._place_constants()
         if "anchor" in self._s:
-            self._anchor_at(self._s["anchor"])
+            self._anchor_anew(self._s["anchor"])
 
-    def _anchor_at(self, scores: np.ndarray) -> None:
-        """The sigmoid is replaced by its tangent at these scores of the rows, (n,)."""
+    def _anchor_at(self, scores: np.ndarray, slopes: np.ndarray | None = None) -> None:
+        """The sigmoid is replaced by a line through it at these scores of the rows, (n,); by default its tangent."""
         rate = sigmoid(scores)
-        self._anchor, self._rate, self._slope = scores, rate, rate * (1 - rate)
+        self._anchor, self._rate, self._slope = scores, rate, rate * (1 - rate) if slopes is None else slopes
         self._factors.clear()
 
     def start(self) -> list[Message]:

@@ -6,10 +6,11 @@
     platforms -> bank   scores.reply       fresh shares of X_i w_i; of several platforms the hub's sum
     lead -> bank        scores.training    its share of z = X w, flooded: opens z, of several platforms only their sum
 
-With z in the clear the bank takes it as the new anchor: p0 = sigmoid(z), D = p0 (1 - p0), z0 = z. Then the residual
-D (z - z0) + p0 - y is the exact one of the logistic likelihood where the weights stand, so the further steps are the
-next step of iteratively re-weighted least squares (Hastie, Tibshirani, Friedman, "The Elements of Statistical
-Learning", section 4.4.1). The weights stay shared throughout. One bank only; `opened.py` has the rules of the opening.
+With z in the clear the bank takes it as the new anchor: p0 = sigmoid(z), z0 = z. Whatever the slopes D, the residual
+D (z - z0) + p0 - y is then the exact one of the logistic likelihood where the weights stand, so the further steps are
+the next step of iteratively re-weighted least squares (Hastie, Tibshirani, Friedman, "The Elements of Statistical
+Learning", section 4.4.1), with slopes that look ahead (`secant_slopes`). The weights stay shared throughout. One bank
+only; `opened.py` has the rules of the opening.
 
 The classes are mixed into the roles of `label_party.py` and `feature_party.py`.
 """
@@ -23,7 +24,31 @@ from protocols.crypto import product
 from protocols.crypto.ring import RING
 from protocols.crypto.summed_product import Seed, contribute, mask_sum
 from protocols.role import Message
-from protocols.scorecard import opened
+from protocols.scorecard import logistic, opened
+
+_CLOSE = 1e-3  # log-odds; below, secant and tangent agree to 10^-7
+
+
+def secant_slopes(scores: np.ndarray, labels: np.ndarray, l2: float) -> np.ndarray:
+    """Slope of the sigmoid between each score and where it is expected to go, (n,), in (0, 1/4].
+
+    Expected is the best shift and stretch of all scores under the ridge, a ray along which the bank can optimise alone:
+    for whitened columns the variance of z is about the squared length of the weights. Tangents would leave an error
+    proportional to the square of the step that follows, secants to the step times what the expectation misses.
+    """
+    spread = float(scores.std())
+    if spread < _CLOSE:
+        return _tangents(scores)
+    unit = ((scores - scores.mean()) / spread)[:, None]
+    ahead = logistic.fit(unit, labels, l2).score(unit) - scores
+    far = np.abs(ahead) > _CLOSE
+    rise = logistic.sigmoid(scores + ahead) - logistic.sigmoid(scores)
+    return np.where(far, rise / np.where(far, ahead, 1.0), _tangents(scores))
+
+
+def _tangents(scores: np.ndarray) -> np.ndarray:
+    rate = logistic.sigmoid(scores)
+    return rate * (1 - rate)
 
 
 class Reopening:
@@ -72,8 +97,11 @@ class LabelReopening(Reopening):
     def _on_scores_training(self, payload: bytes) -> list[Message]:
         scores = opened.scores(self._s.pop("z"), payload)
         self._s["anchor"] = scores
-        self._anchor_at(scores)
+        self._anchor_anew(scores)
         return self._resumed()
+
+    def _anchor_anew(self, scores: np.ndarray) -> None:
+        self._anchor_at(scores, secant_slopes(scores, self._labels, self._config.l2))
 
 
 class FeatureReopening(Reopening):

@@ -37,7 +37,7 @@ def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def polished(fed: Federation, tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> dict:
-    path = support.plan_of(tables, tmp_path_factory.mktemp("p") / "plan.toml", *MODEL, "polish = 2")
+    path = support.plan_of(tables, tmp_path_factory.mktemp("p") / "plan.toml", *MODEL, "polish = 2", "l2 = 0.02")
     summary = support.launch(fed, path, timeout_s=RUN_S)
     assert summary["state"] == "finished", summary["stderr"]
     return summary | {"plan": Plan.from_toml_text(path.read_text())}

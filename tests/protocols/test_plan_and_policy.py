@@ -207,7 +207,7 @@ def test_several_platforms_have_no_open_score_variant_but_can_polish():
 
 def test_what_a_policy_opens_it_opens_by_name():
     polish, open_score = plan(polish=1), plan(variant="open-score", openings=5)
-    assert (polish.model.score_openings, polish.model.all_steps) == (1, 24)
+    assert (polish.model.score_openings, polish.model.all_steps) == (1, 28)
     assert (open_score.model.score_openings, plan().model.score_openings) == (5, 0)
     policy("maximum_polish = 1\n" + POLICY).check(polish, "bank")
     policy('variants = ["open-score"]\n' + POLICY).check(open_score, "bank")

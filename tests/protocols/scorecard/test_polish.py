@@ -15,7 +15,7 @@ from protocols.errors import DataError, MalformedMessage, PolicyRefused, TrustEr
 from protocols.policy import Policy
 from protocols.role import SUM, Message
 from protocols.scorecard import layout as fixed
-from protocols.scorecard import logistic, opened
+from protocols.scorecard import logistic, opened, reopening
 from tests.protocols.scorecard.problems import Problem, problem
 from tests.protocols.scorecard.simulator import drive, drive_all
 from tests.protocols.scorecard.test_training_many import Recorded, Restarted, flipped, parties
@@ -25,7 +25,7 @@ from tests.protocols.scorecard.test_training_resume import Pair, drive_with_cras
 WITHIN = 1e-3  # the bar, whitened units; 2^-12 of it is the flood of what is released
 
 
-def polished(rows: int, bank: int, platform: int, *, polish: int, polish_steps: int = 16, **settings) -> Problem:
+def polished(rows: int, bank: int, platform: int, *, polish: int, polish_steps: int = 20, **settings) -> Problem:
     return replace(problem(rows, bank, platform, **settings), polish=polish, polish_steps=polish_steps)
 
 
@@ -160,6 +160,19 @@ def test_openings_count_among_the_hints_about_a_key(bank_keys, platform_keys) ->
     setup = task.feature_trainer(platform_keys).start()[0]
     with pytest.raises(DataError, match="with 200 openings"):
         task.label_trainer(bank_keys).handle(Message("platform", "setup", setup.payload))
+
+
+def test_slopes_lie_between_score_and_expectation_and_are_tangents_where_nothing_is_expected() -> None:
+    task = problem(600, 3, 3, seed=2)
+    best = logistic.fit(task.bank, task.labels, 0.0).score(task.bank)
+    rate = logistic.sigmoid(best)
+    assert np.abs(reopening.secant_slopes(best, task.labels, 0.0) - rate * (1 - rate)).max() < 1e-6
+    for scores in (3 * best - 1, 0.3 * best, np.zeros(600)):
+        slopes = reopening.secant_slopes(scores, task.labels, 0.001)
+        assert slopes.min() > 0 and slopes.max() <= 0.25
+    stretched = 2 * best
+    between = (logistic.sigmoid(stretched) - rate) / best
+    assert np.abs(reopening.secant_slopes(stretched, task.labels, 0.0) - between).max() < 1e-5
 
 
 @pytest.mark.parametrize(("openings", "earlier", "rank", "fits"), [
