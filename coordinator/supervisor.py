@@ -20,7 +20,7 @@ import httpx
 
 from coordinator.config import CONFIG_VARIABLE, CoordinatorConfig, load_config, split_address
 from coordinator.flower.adapter import Control, healthy, supernode_public_key
-from coordinator.members import stamp_of, supernode_digests
+from coordinator.members import signed_key, stamp_of, supernode_digests
 from coordinator.registry import Registry
 from coordinator.seat import is_taken
 from coordinator.watch import RunWatch
@@ -194,6 +194,9 @@ class CoordinatorNode:
 
 
 def _supernode_keys(config: CoordinatorConfig) -> dict[str, bytes]:
+    """Registered form of each party's SuperNode key; errors unless the party's identity signed it."""
+    for name in config.parties:
+        signed_key(config, name)
     return {n: supernode_public_key(config.resolve(p.supernode_public_key)) for n, p in config.parties.items()}
 
 

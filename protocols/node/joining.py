@@ -26,6 +26,7 @@ from protocols.node.enrol import (
     key_digest,
     names_of,
     openssh,
+    sign_supernode,
     signing_request,
 )
 from protocols.node.identity_files import load_identity, read_private, write_identity, write_private
@@ -73,7 +74,7 @@ def _keys(draft: Path, name: str, role: str) -> JoinRequest:
     if role != COORDINATOR:
         (draft / "flower").mkdir(mode=0o700)
         supernode = _new_supernode(draft / SUPERNODE_KEY)
-        _write_public(draft / "flower", name, supernode)
+        _write_public(draft / "flower", identity, name, supernode)
     return JoinRequest.sign(identity, name, role, signing_request(key, name, []), supernode)
 
 
@@ -113,7 +114,7 @@ def install(home: Path, bundle: JoinBundle, source: str, *, new_authority: bool 
              for name, pem in (("node.crt", bundle.certificate), ("ca.crt", bundle.authority))]
     if supernode_key == SUPERNODE_NEXT:
         os.replace(home / SUPERNODE_NEXT, home / SUPERNODE_KEY)
-        _write_public(home / "flower", bundle.name, str(bundle.supernode))
+        _write_public(home / "flower", load_identity(home), bundle.name, str(bundle.supernode))
         files.append(str(SUPERNODE_KEY))
     replace_file(home / BUNDLE, bundle.encode())
     return Installed(tuple(files), starters.write(home, bundle), (home / "state" / "ready.json").exists())
@@ -215,7 +216,8 @@ def _new_supernode(path: Path) -> str:
     return openssh(key.public_key())
 
 
-def _write_public(folder: Path, name: str, supernode: str) -> None:
+def _write_public(folder: Path, identity: IdentityKey, name: str, supernode: str) -> None:
+    replace_file(folder / "supernode.sig", sign_supernode(identity, name, supernode))
     replace_file(folder / "supernode.pub", f"{supernode} {name}\n".encode())
 
 
