@@ -37,6 +37,7 @@ KINDS = {
     "egress": "bytes that left the node",
     "opening": "numbers that went from share to plaintext, and who learned them",
     "refusal": "a request, message or archive that was refused",
+    "decision": "what a person at the node decided: a run approved, rejected or revoked, a model revoked",
     "checkpoint.peer": "a checkpoint of a peer's log",
 }
 RUN_ID = re.compile(r"r-[0-9a-f]{16}")

@@ -5,15 +5,21 @@ A plan that asks for more is refused before any data is read, with the name of t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from protocols.errors import MalformedMessage, PolicyRefused
-from protocols.plan import Name, Plan, Strict, canonical_json
+from protocols.plan import Column, Name, Plan, Strict, canonical_json
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Level = Literal["C1", "C2"]
 ROWS_PER_COEFFICIENT = 50  # notes: n=1024, d=256 gave every label away; n >= 50 * sum(d) does not
+PARAMETER_SETS = {  # what a run of each kind encrypts with (protocols/crypto/params.py)
+    "train": ("product", "slots"),
+    "score": (),
+}
 
 
 class PeerPolicy(Strict):
@@ -21,6 +27,8 @@ class PeerPolicy(Strict):
 
     fingerprint: Fingerprint
     maximum_rows: int = Field(5_000_000, ge=1, description="people the peer may bring: each one it brings it tests")
+    maximum_rows_per_quarter: int = Field(50_000_000, ge=1, description="people the peer may bring in 91 days, all "
+                                          "runs added up")
 
 
 class Policy(Strict):
@@ -41,7 +49,16 @@ class Policy(Strict):
     maximum_commons_rho: float = Field(1.0, gt=0, description="privacy (zCDP) that common encodings of several banks "
                                        "may spend on a person, all runs added up")
     minimum_columns: int = Field(4, ge=1, description="columns behind an opened score: one alone would show its bins")
-    sensitivity_allowed: tuple[Literal["C1", "C2"], ...] = ("C1", "C2")
+    minimum_change_rows: int = Field(1000, ge=1, description="between two trainings the people shared with a peer are "
+                                     "the same, or differ by at least so many")
+    parameter_sets: tuple[Literal["product", "slots"], ...] = ("product", "slots")
+    sensitivity_allowed: tuple[Level, ...] = ("C1", "C2")
+    columns: dict[Name, dict[Column, Level]] = Field({}, description="by table: the only columns that may take part, "
+                                                     "each with the highest level it may be declared at; empty: all")
+    approval: Literal["auto", "human"] = Field("auto", description="human: every run waits until a person of this node "
+                                               "has approved it")
+    retention_days: int = Field(90, ge=1, le=3660, description="days after its agreement that the state of a run that "
+                                "has ended, its keys and its scores are kept")
     maximum_message_bytes: int = Field(512 * 1024 * 1024, ge=1024 * 1024)
     tile_cache_bytes: int = Field(2 * 1024**3, ge=0)
 
@@ -59,11 +76,15 @@ class Policy(Strict):
 
     def _rules(self, plan: Plan, party: str) -> list[tuple[str, bool, str]]:
         model, strangers = plan.model, sorted(set(plan.parties) - {party} - set(self.peers))
+        sets = sorted(set(PARAMETER_SETS[plan.kind]) - set(self.parameter_sets))
         return [
             ("purposes", plan.purpose in self.purposes,
              f"the plan's purpose is {plan.purpose}, allowed: {', '.join(self.purposes)}"),
             ("peers", not strangers, f"the plan names {', '.join(strangers)}, whose fingerprint is not pinned here"),
             ("kinds", plan.kind in self.kinds, f"a run of kind {plan.kind}, allowed: {', '.join(self.kinds)}"),
+            ("parameter_sets", not sets,
+             f"a run of kind {plan.kind} encrypts with the parameter set {', '.join(sets)}, allowed: "
+             f"{', '.join(self.parameter_sets) or 'none'}"),
             ("encodings", model.encoding in self.encodings, _encoding_sentence(model.encoding, self.encodings)),
             ("alignments", plan.alignment.rows in self.alignments,
              f"alignment.rows = {plan.alignment.rows!r} is asked for, allowed: {', '.join(self.alignments)}"),
@@ -111,6 +132,45 @@ class Policy(Strict):
                 f"this run's common encoding would spend rho = {rho:g} after {earlier:g} of earlier runs on the same "
                 f"people, at most {self.maximum_commons_rho:g} in all is allowed",
             )
+
+    def check_growth(self, peer: str, changed: int) -> None:
+        """Refuse a training whose people shared with `peer` differ from those of an earlier one by `changed` only.
+
+        What two runs on nearly the same people open tells about the few that differ (notes on alignment). The number
+        stays here: it follows from the peer's private set.
+        """
+        if 0 < changed < self.minimum_change_rows:
+            raise PolicyRefused(
+                "minimum_change_rows",
+                f"the people shared with {peer} differ from those of an earlier training by fewer than "
+                f"{self.minimum_change_rows}; train on the same tables as then, or once more people have changed",
+            )
+
+    def check_tested(self, peer: str, rows: int, earlier: int) -> None:
+        """Refuse a peer that would test more identifiers in a quarter than it may; `earlier`: by other runs."""
+        most = self.peers[peer].maximum_rows_per_quarter
+        if rows + earlier > most:
+            raise PolicyRefused(
+                f"peers.{peer}.maximum_rows_per_quarter",
+                f"{peer} announces {rows} rows after {earlier} in other runs of the last 91 days, at most {most} are "
+                "allowed",
+            )
+
+    def check_listed(self, table: str, columns: Iterable[str], levels: dict[str, str]) -> None:
+        """Refuse columns of an own table that [columns] does not list, or that are declared above the listed level.
+
+        `levels` maps the table's columns to C1, C2 or C3. Without [columns] every declared column may take part.
+        """
+        if not self.columns:
+            return
+        listed, setting = self.columns.get(table, {}), f"columns.{table}"
+        unlisted = sorted(set(columns) - set(listed))
+        if unlisted:
+            allowed = ", ".join(sorted(listed)) or "none"
+            raise PolicyRefused(setting, f"the run would take {', '.join(unlisted)}, allowed: {allowed}")
+        above = sorted(column for column in columns if levels[column] > listed[column])
+        if above:
+            raise PolicyRefused(setting, f"{', '.join(above)} are declared at a higher level than is listed there")
 
     def check_sensitivity(self, levels: dict[str, str]) -> None:
         """Refuse columns above the allowed level; `levels` maps a column's name to C1, C2 or C3."""

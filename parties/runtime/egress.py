@@ -1,7 +1,7 @@
 """The one door: whatever a role wants to send passes here. An auditor starts reading in this file.
 
-    policy    an opening must be of a kind and within the count that this run's plan and policy allow
-    ledger    how many numbers were opened, per kind, is written with the message
+    policy    an opening must be of a kind that protocols/openings.py has for this kind of run, once to each learner
+    ledger    how many numbers were opened, per kind, is written with the message, and before it into the node's own
     audit     a record of kind, size and digest is durable before the message may leave
     send      the message goes into the outbox together with the state of the role that made it
 """
@@ -9,35 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from parties.runtime.bulk_reference import refer
 from parties.runtime.run_store import Handled, RunStore
+from protocols import openings
 from protocols.errors import PolicyRefused
 from protocols.node.audit_log import AuditLog
 from protocols.role import Message, Opening
 
 LEDGER = "ledger.openings"
-
-MEMBERSHIP = "membership"  # comes in chunks and adds up; alignment itself bounds it by the declared size
-JOINT = "membership.joint"
-
 COEFFICIENTS = "coefficients"
-
-# What a run may open by kind, each kind once to each learner: the leakage tables of the protocols' READMEs.
-ALLOWED_OPENINGS = {
-    "train": (MEMBERSHIP, JOINT, COEFFICIENTS, "commons.histogram", "commons.moments", "scale", "step.norms",
-              "step.size", "scores.calibration", "scores.test", "verdict"),
-    "score": (MEMBERSHIP, JOINT, "scores.batch"),
-}
 
 
 class Egress:
-    """The door of one run. `kind` is the plan's kind."""
+    """The door of one run. `kind` is the plan's kind; `note(kind, learner, numbers)` keeps the node's own ledger."""
 
-    def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog):
-        self._run, self._kind, self._store, self._audit = run, kind, store, audit
+    def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog,
+                 note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None):
+        self._run, self._kind, self._store, self._audit, self._note = run, kind, store, audit, note
 
     def release(
         self,
@@ -57,6 +48,8 @@ class Egress:
             if message.opening is not None:
                 self._count(message.opening, ledger)
         self._audit.extend([entry for message in messages for entry in self._records(phase, message)])
+        for opening in filter(None, (message.opening for message in messages)):
+            self._note(opening.kind, opening.learner, ledger[opening.kind][opening.learner])
         outgoing, bulks = refer(phase, step, messages)
         entry = {LEDGER: json.dumps(ledger).encode()} if any(m.opening for m in messages) else {}
         self._store.commit(facts | entry, outgoing, handled, bulks)
@@ -69,10 +62,10 @@ class Egress:
         return json.loads(self._store.get(LEDGER) or b"{}")
 
     def _count(self, opening: Opening, ledger: dict[str, dict[str, int]]) -> None:
-        if opening.kind not in ALLOWED_OPENINGS[self._kind]:
+        if not openings.allowed(self._kind, opening.kind):
             raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}")
         learners = ledger.setdefault(opening.kind, {})
-        if opening.learner in learners and opening.kind != MEMBERSHIP:
+        if opening.learner in learners and not openings.kind_of(opening.kind).in_parts:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")
         learners[opening.learner] = learners.get(opening.learner, 0) + opening.count
 

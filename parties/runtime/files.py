@@ -6,6 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from protocols.node.identity_files import sync_folder, write_private
+
 
 def write_csv(path: Path, columns: dict[str, list]) -> None:
     """Write a CSV of equally long columns whole or not at all, mode 0600."""
@@ -24,6 +26,16 @@ def digest(path: Path) -> bytes | None:
         return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """All of it or nothing, durable, mode 0600."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    temporary.unlink(missing_ok=True)
+    write_private(temporary, data, durable=True)
+    temporary.replace(path)
+    sync_folder(path.parent)
 
 
 def make_private(path: Path) -> None:

@@ -23,6 +23,8 @@ from parties.runtime import roster
 from parties.runtime.config import LoadedParty
 from parties.runtime.files import digest, write_csv
 from parties.runtime.hub_client import HubClient
+from parties.runtime.ledger import Ledger
+from parties.runtime.people import RunPeople
 from parties.runtime.preparation import Prepared, prepare, slices_of
 from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
@@ -67,6 +69,7 @@ class Node:
     hub: HubClient
     releases: Releases
     on_frame: Callable[[str, bytes], None]
+    ledger: Ledger
 
 
 def model_id(run: str) -> str:
@@ -103,11 +106,15 @@ class Drive(Protocol):
 
 
 class Phases:
-    """Those of one run at one party."""
+    """Those of one run at one party. `people`: tells the node's ledger whom openings are about."""
+
+    _people: RunPeople | None = None
 
     def __init__(
-        self, node: Node, agreement: SignedAgreement, identities: dict[str, bytes], store: RunStore, drive: Drive
+        self, node: Node, agreement: SignedAgreement, identities: dict[str, bytes], store: RunStore, drive: Drive,
+        people: RunPeople | None = None,
     ):
+        self._people = people
         self._node, self._agreement, self._plan = node, agreement, agreement.plan
         self._run, self._name, self._identities = agreement.run, node.party.name, identities
         self._store, self._drive, self._side = store, drive, node.side()
@@ -134,6 +141,7 @@ class Phases:
         table = self._table()
         with ThreadPoolExecutor() as pool:
             pairs = [self._align_with(peer, table, pool.map) for peer in roster.counterparts(self._plan, self._name)]
+        self._check_shared(pairs)
         joint = self._joint(pairs)
         salt = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
         for bank, alignment in joint.items():
@@ -142,6 +150,15 @@ class Phases:
             self._note("rows", {"bank": bank, "count": len(known), "commitment": commitment})
         done = dict.fromkeys(_role_facts(self._plan, "align"))
         self._store.commit({"align.salt": salt, **_alignment_facts(joint), **done})
+
+    def _check_shared(self, pairs: list[Alignment]) -> None:
+        """Whom this run shares with each peer is known: within the policy, before anything is computed on it."""
+        if self._people is None:
+            return
+        peers = roster.counterparts(self._plan, self._name)
+        self._people.shared(self._table().ids, {p: pair.rows for p, pair in zip(peers, pairs, strict=True)})
+        if self._plan.kind == "train":
+            self._people.check_growth(self._node.party.policy)
 
     def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> Alignment:
         params = roster.alignment(self._agreement, self._name, peer)
@@ -188,7 +205,10 @@ class Phases:
         rows = {bank: alignment.rows for bank, alignment in joint.items()}
         slices = {bank: alignment.slices for bank, alignment in joint.items() if alignment.slices is not None}
         fit = self._fit_together if together else None
-        return prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
+        prepared = prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
+        if self._people is not None:
+            self._people.prepared(self._table().ids, prepared)
+        return prepared
 
     def _spend(self, rows: np.ndarray) -> None:
         """Within what the policy allows the counts of all common encodings to say about a person."""
@@ -284,6 +304,8 @@ class Phases:
         """Score the aligned rows with a published model; the bank's file of scores is written whole or not at all."""
         half = self._node.vault.get(self._plan.model_id)
         (aligned,) = (alignment.rows for alignment in joint.values())  # a plan of kind score names one bank
+        if self._people is not None:
+            self._people.scored(self._table().ids, aligned)
         role = self._side.scorer(self._table(), aligned, half, self._plan, self._name)
         self._drive("score", role)
         columns = self._side.scored(role, self._table(), aligned, half)

@@ -19,6 +19,7 @@ import numpy as np
 from protocols.crypto import elementwise, product, summed_product
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair
+from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles
 from protocols.crypto.ring import RING
 from protocols.crypto.summed_product import SEED_BYTES, Seed, contribute
@@ -387,7 +388,7 @@ class LabelTrainer(Trainer):
         if self._await_each(self._config.platforms, "norms.reply", index):
             self._s["norms"] = norms
             return []
-        return self._choose_step(RING.to_float(norms))
+        return self._choose_step(open_shares("step.norms", norms).floats())
 
     def _choose_step(self, norms: np.ndarray) -> list[Message]:
         excess = fixed.power_excess(self._layout, fixed.power_rows(self._s["rows"]))

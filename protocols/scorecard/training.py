@@ -34,6 +34,7 @@ from protocols.crypto.aggregate import MOST_SUMMANDS
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.layout import LayoutName, layout_of
+from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import ConfigError, DataError, MalformedMessage
@@ -327,8 +328,8 @@ class Trainer(Role):
         kept = self._released()
         if len(payload) != 16 * len(kept):
             raise MalformedMessage(f"expected {16 * len(kept)} bytes of coefficients, got {len(payload)}")
-        opened = RING.add(self._s["w_own"][:, kept], RING.from_bytes(payload, len(kept)))
-        self._result = self._coefficients(self._in_own_units(RING.to_float(opened) / 2.0**self._layout.weight_bits))
+        opened = open_shares("coefficients", self._s["w_own"][:, kept], RING.from_bytes(payload, len(kept)))
+        self._result = self._coefficients(self._in_own_units(opened.floats(self._layout.weight_bits)))
         facts = {name: self._s[name] for name in ("number", "bank_columns", "widths", "grid", "rows")}
         self._s = facts | {"from": None, "expect": "nothing more"}
         return []
@@ -402,8 +403,7 @@ class Trainer(Role):
         """(2, 2) shares of Σ x² over the first and the second half of shared vectors x: own² + 2 own·other's."""
         mine = RING.add(RING.mul(vectors, vectors), RING.mul_public(cross, 2))
         half = vectors.shape[1] // 2
-        sums = [sum(RING.to_ints(mine[:, part])) for part in (slice(0, half), slice(half, None))]
-        return RING.encode_ints(sums)
+        return np.hstack([RING.total(mine[:, part]) for part in (slice(0, half), slice(half, None))])
 
     # -- what the parties do differently
 

@@ -145,7 +145,7 @@ def test_every_message_is_recorded_before_it_may_leave(store, audit):
 
 
 @pytest.mark.parametrize(("kind", "opening"), [
-    ("train", Opening("scores.training", "bank", 5)), ("score", Opening("coefficients", "bank", 5)),
+    ("train", Opening("scores.batch", "bank", 5)), ("score", Opening("coefficients", "bank", 5)),
 ])
 def test_an_undeclared_opening_does_not_pass(store, audit, kind, opening):
     with pytest.raises(PolicyRefused, match="may not open"):
