@@ -95,11 +95,13 @@ def _leaving(plan: Plan, party: str, peers: tuple[str, ...], rows: int | None) -
 
 
 def _count(plan: Plan, kind: Kind) -> str:
+    shares = {"calibration": plan.slices.calibration, "test": plan.slices.test}
+    people = {"aligned": "person of the peer's who is compared", "scored": "common person"}
     if not kind.per_row:
-        return "a few numbers about all training rows together"
-    part = {"calibration": plan.slices.calibration, "test": plan.slices.test}.get(kind.rows)
-    people = {"aligned": "person of the peer's who is compared", "scored": "common person"}.get(kind.rows, "row")
-    return f"one for each {people}" if part is None else f"one for each of {part:.0%} of the rows"
+        return f"a few numbers about all {kind.rows} rows together"
+    if kind.rows in shares:
+        return f"one for each of {shares[kind.rows]:.0%} of the rows"
+    return f"one for each {people.get(kind.rows, kind.rows + ' row')}"
 
 
 def _learned(plan: Plan, learner: str) -> list[str]:
@@ -115,7 +117,14 @@ def _learned(plan: Plan, learner: str) -> list[str]:
 
 
 def _never(plan: Plan) -> tuple[str, ...]:
-    kept = "a value of a column of another party, and who is in a table without being shared"
-    if plan.kind == "score":
-        return (kept,)
-    return (kept, "a label, residual or gradient (but the bank its own labels), and the score of a training row")
+    kept = ["a value of a column of another party, and who is in a table without being shared"]
+    if plan.kind == "train":
+        kept.append("a label, residual or gradient (but the bank its own labels)")
+        if not any(kind.per_row and kind.rows == "training" for kind in _opened(plan)):
+            kept.append("the score of a training row")
+    return tuple(kept)
+
+
+def _opened(plan: Plan) -> list[Kind]:
+    return [kind for giver in plan.parties for learner in plan.parties if giver != learner
+            for kind in expected(plan, giver, learner)]

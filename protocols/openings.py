@@ -6,6 +6,7 @@ One entry is one row of a leakage table in the README of the folder named last; 
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,15 @@ Rows = Literal["aligned", "training", "calibration", "test", "scored"]
 BOTH_WAYS = (("bank", "platform"), ("platform", "bank"))
 BETWEEN_BANKS = (("bank", "bank"),)
 TO_BANK = (("platform", "bank"),)
+
+
+
+def _always(plan: Plan) -> bool:
+    return True
+
+
+def _several_platforms(plan: Plan) -> bool:
+    return len(plan.feature_parties) > 1
 
 
 @dataclass(frozen=True)
@@ -32,14 +42,14 @@ class Kind:
     per_row: bool  # one number for each of these people, or a few about all of them together
     readme: str
     in_parts: bool = False  # comes in several messages that add up; any other is opened once to each learner
-    several_platforms: bool = False  # only with more than one
+    when: Callable[[Plan], bool] = _always  # of which plans, if not all
 
 
 TABLE = (
-    Kind("membership", None, "align", "which of the people the receiver asked about are known here too",
+    Kind("membership", None, "align", "which of the people the receiver brings are known to the giver",
          BOTH_WAYS, "aligned", True, "psi", in_parts=True),
     Kind("membership.joint", None, "align", "which of the shared people the run takes, of several platforms",
-         (("bank", "platform"),), "aligned", True, "psi", several_platforms=True),
+         (("bank", "platform"),), "aligned", True, "psi", when=_several_platforms),
     Kind("commons.histogram", "train", "encode", "noised numbers of rows per cell of each column, over all banks",
          BETWEEN_BANKS, "training", False, "commons"),
     Kind("commons.moments", "train", "encode", "noised numbers of rows per pair of bins, over all banks",
@@ -79,8 +89,7 @@ def allowed(run: str, name: str) -> bool:
 
 def expected(plan: Plan, giver: str, learner: str) -> list[Kind]:
     """What a run of this plan opens from one party to another, in the order of the phases."""
-    several = len(plan.feature_parties) > 1
-    return [kind for kind in TABLE if allowed(plan.kind, kind.name) and (several or not kind.several_platforms)
+    return [kind for kind in TABLE if allowed(plan.kind, kind.name) and kind.when(plan)
             and any(giver in seated(plan, one) and learner in seated(plan, other) for one, other in kind.routes)]
 
 
