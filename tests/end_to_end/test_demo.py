@@ -14,7 +14,7 @@ from coordinator.demo.federation import FEATURE, LABEL
 from parties.runtime.preparation import partial_scores, prepare
 from parties.runtime.tables import TableConfig, load_table
 from protocols.node.identity_files import load_trust
-from protocols.node.verification import verify
+from protocols.node.verifier.examine import verify_evidence as verify
 from protocols.plan import Plan
 from protocols.psi.identifiers import normalise
 from protocols.psi.slices import TEST

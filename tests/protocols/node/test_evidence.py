@@ -13,9 +13,10 @@ import pytest
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import TrustError, UsageError
 from protocols.node import audit_cli
-from protocols.node.evidence import MANIFEST_CONTEXT, export
+from protocols.node.evidence import export
 from protocols.node.identity_files import trust_json
-from protocols.node.verification import verify
+from protocols.node.verifier.examine import verify_evidence as verify
+from protocols.node.verifier.names import MANIFEST_CONTEXT
 from protocols.policy import Policy
 from tests.protocols.node.evidence_federation import KEYS, RUN, TRUST, files_of, home_of, open_log, policy_of, problems
 
@@ -37,7 +38,8 @@ def test_evidence_holds_only_what_is_declared(pristine):
     names = {str(path.relative_to(pristine / "bank")) for path in files_of(pristine / "bank")}
     digest = Policy.model_validate_json(policy_of("bank")).digest()
     assert names == {"log.jsonl", "checkpoints.jsonl", f"agreements/{RUN}.json", f"policies/{digest}.json",
-                     "manifest.json", "manifest.sig"}
+                     "openings.json", "traffic.json", "proofs.json", "installation.json", "manifest.json",
+                     "manifest.sig"}
 
 
 def test_evidence_holds_no_key_no_path_and_no_data(pristine, homes):

@@ -12,8 +12,9 @@ import pytest
 from protocols.agreement import SignedAgreement, sign_statement, statement
 from protocols.audit import Checkpoint, Record, SignedCheckpoint
 from protocols.crypto.identity import IdentityKey
-from protocols.node.evidence import MANIFEST_CONTEXT, export
-from protocols.node.verification import verify
+from protocols.node.evidence import export
+from protocols.node.verifier.examine import verify_evidence as verify
+from protocols.node.verifier.names import MANIFEST_CONTEXT
 from protocols.plan import canonical_json
 from protocols.policy import Policy
 from tests.protocols.node.evidence_federation import (
