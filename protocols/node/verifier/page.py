@@ -33,6 +33,7 @@ p { margin: 0 0 10px; max-width: 78ch; }
 .card li { display: flex; justify-content: space-between; gap: 12px; padding: 2px 0;
   border-bottom: 1px solid var(--faint); }
 .card p { font-size: .92rem; }
+.card p:last-child { margin: 0; }
 table { border-collapse: collapse; width: 100%; margin: 8px 0 14px; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--faint); }
 thead th { color: var(--soft); font-weight: 550; font-size: .82rem; border-bottom: 1px solid var(--rule); }
@@ -93,7 +94,8 @@ def _show_short(told: Mapping[str, Any], words: Words) -> str:
 
 def _show_card(party: Mapping[str, Any], words: Words) -> str:
     learned = party["learned"]
-    rows = "".join(f"<li><code>{escape(kind)}</code><span>{number:,}</span></li>"
+    names = words["opening_name"]
+    rows = "".join(f"<li><span>{escape(names.get(kind, kind))}</span><span>{number:,}</span></li>"
                    for kind, number in learned["numbers"].items())
     listed = f"<ul>{rows}</ul>" if rows else ""
     key = f"<p>{escape(words['short_coordinator'])}</p>" if party["role"] == "coordinator" else ""

@@ -142,6 +142,8 @@ def _in_short(name: str, rows: list[dict[str, Any]], words: Mapping[str, Any]) -
 
 def _sent(node: NodeEvidence, words: Mapping[str, Any]) -> str:
     rows = traffic_of(node.records)
+    if not rows:
+        return str(words["traffic_none"])
     total, messages = sum(row["bytes"] for row in rows), sum(row["messages"] for row in rows)
     return words["short_sent"].format(bytes=size_text(total), messages=f"{messages:,}")
 

@@ -11,12 +11,12 @@ WORDS_EN: dict[str, Any] = {
                  "report, byte for byte.",
     "digest": "Digest of the evidence",
     "period": "Runs of this evidence",
-    "period_text": "{runs} run(s), recorded from {first} to {last} (UTC, the nodes' own clocks)",
+    "period_text": "{runs} in number, recorded from {first} to {last} (UTC, the nodes' own clocks)",
     "holds": "The evidence holds: every file is what its node signed, every log is complete and in order up to its "
              "last signed checkpoint, and nodes do not contradict each other.",
     "short": "In short",
     "short_none": "No number was opened to {party}.",
-    "short_openings": "{numbers} numbers in {runs} run(s) were opened to {party}:",
+    "short_openings": "{numbers} numbers were opened to {party} (runs: {runs}):",
     "short_sent": "{bytes} left this node in {messages} messages.",
     "short_coordinator": "It holds no key that opens anything. What it sees without any opening stands below.",
     "learned": "What each party learned, run by run",
@@ -51,7 +51,7 @@ WORDS_EN: dict[str, Any] = {
     "hides": "What stays hidden",
     "noise": "Privacy loss ε",
     "someone": "the other side",
-    "not_opened": "Kinds that the protocols declare and of which nothing was opened here: {kinds}.",
+    "not_opened": "Of these kinds nothing was opened here: {kinds}.",
     "opening": {
         "membership": (
             "which of its own people {source} has too: one bit for each identifier it brought",
@@ -63,7 +63,7 @@ WORDS_EN: dict[str, Any] = {
             "who the people are whom it does not know",
         ),
         "coefficients": (
-            "the coefficients of its own columns in the trained model, flooded by 2^-12",
+            "the coefficients of its own columns in the trained model, blurred by ±1/4096",
             "the coefficients of every other party, and the gradients on the way",
         ),
         "commons.histogram": (
@@ -87,17 +87,17 @@ WORDS_EN: dict[str, Any] = {
             "the norms themselves",
         ),
         "scores.calibration": (
-            "the part of each calibration person's score that comes from {source}, rounded to 2^-5; of several "
+            "the part of each calibration person's score that comes from {source}, rounded to 1/32; of several "
             "platforms only the sum",
             "the columns behind it, and every training person's score",
         ),
         "scores.test": (
-            "the part of each test person's score that comes from {source}, rounded to 2^-5; of several platforms "
+            "the part of each test person's score that comes from {source}, rounded to 1/32; of several platforms "
             "only the sum",
             "the columns behind it, and every training person's score",
         ),
         "scores.batch": (
-            "the part of each scored person's score that comes from {source}, rounded to 2^-5; of several platforms "
+            "the part of each scored person's score that comes from {source}, rounded to 1/32; of several platforms "
             "only the sum",
             "the columns behind it",
         ),
@@ -117,6 +117,23 @@ WORDS_EN: dict[str, Any] = {
             "whether the joint model was better than that of {source} alone: one bit",
             "scores and metrics",
         ),
+    },
+    "opening_name": {
+        "membership": "people in common, yes or no for each",
+        "membership.joint": "who of them is in the common set",
+        "coefficients": "own coefficients",
+        "commons.histogram": "noised counts per cell",
+        "commons.moments": "noised counts per pair of bins",
+        "scale": "rounded sizes of other banks",
+        "step.norms": "norms for the step size",
+        "step.size": "step size",
+        "scores.calibration": "parts of scores, calibration people",
+        "scores.test": "parts of scores, test people",
+        "scores.batch": "parts of scores, scored people",
+        "scores.training": "scores of training people",
+        "scores.shared": "scores of a shared model",
+        "woe.counts": "defaults per bin",
+        "verdict": "better or not",
     },
     "opening_unknown": (
         "numbers of the kind “{kind}”, for which this report has no words; the README of the protocol that declares "
@@ -153,7 +170,7 @@ WORDS_EN: dict[str, Any] = {
     },
     "traffic": "What left each node",
     "traffic_intro": "Bytes by kind of message, as the node recorded them before sending. All of it travels sealed; "
-                     "the coordinator's hub sees sizes and times.",
+                     "the coordinator's hub sees sizes and times. Beside each bar: bytes · number of messages.",
     "traffic_none": "This node recorded no message that left it.",
     "traffic_total": "{bytes} in {messages} messages",
     "bytes": "Bytes",

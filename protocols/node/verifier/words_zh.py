@@ -48,7 +48,7 @@ WORDS_ZH: dict[str, Any] = {
     "hides": "仍然隐藏的内容",
     "noise": "隐私损失 ε",
     "someone": "对方",
-    "not_opened": "协议已声明、但本证据中没有公开过的种类：{kinds}。",
+    "not_opened": "以下种类在本证据中没有公开过：{kinds}。",
     "opening": {
         "membership": (
             "自己带来的人中，哪些也为 {source} 所有：每个标识符一个比特",
@@ -59,7 +59,7 @@ WORDS_ZH: dict[str, Any] = {
             "自己不认识的人是谁",
         ),
         "coefficients": (
-            "训练所得模型中自己各列的系数，已叠加幅度为 2^-12 的掩盖值",
+            "训练所得模型中自己各列的系数，已叠加 ±1/4096 以内的掩盖值",
             "其他各方的系数，以及训练过程中的梯度",
         ),
         "commons.histogram": (
@@ -83,15 +83,15 @@ WORDS_ZH: dict[str, Any] = {
             "范数本身",
         ),
         "scores.calibration": (
-            "校准集中每个人的分数里来自 {source} 的部分，舍入到 2^-5；有多个平台时仅为其总和",
+            "校准集中每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列，以及所有训练样本的分数",
         ),
         "scores.test": (
-            "测试集中每个人的分数里来自 {source} 的部分，舍入到 2^-5；有多个平台时仅为其总和",
+            "测试集中每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列，以及所有训练样本的分数",
         ),
         "scores.batch": (
-            "被评分的每个人的分数里来自 {source} 的部分，舍入到 2^-5；有多个平台时仅为其总和",
+            "被评分的每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列",
         ),
         "scores.training": (
@@ -110,6 +110,23 @@ WORDS_ZH: dict[str, Any] = {
             "联合模型是否优于 {source} 自己的模型：一个比特",
             "分数与指标",
         ),
+    },
+    "opening_name": {
+        "membership": "逐人：是否共有",
+        "membership.joint": "谁属于共同集合",
+        "coefficients": "自己的系数",
+        "commons.histogram": "各格子的加噪计数",
+        "commons.moments": "各对分箱的加噪计数",
+        "scale": "其他银行取整后的规模",
+        "step.norms": "用于步长的范数",
+        "step.size": "步长",
+        "scores.calibration": "校准样本分数的部分值",
+        "scores.test": "测试样本分数的部分值",
+        "scores.batch": "被评分者分数的部分值",
+        "scores.training": "训练样本的分数",
+        "scores.shared": "共享模型的分数",
+        "woe.counts": "各分箱的违约人数",
+        "verdict": "是否更优",
     },
     "opening_unknown": (
         "种类为“{kind}”的数值，本报告没有对应的说明；请见声明该种类的协议的 README",
@@ -139,7 +156,7 @@ WORDS_ZH: dict[str, Any] = {
     },
     "traffic": "每个节点发出的内容",
     "traffic_intro": "按消息种类统计的字节数，以节点在发送前的记录为准。所有消息均密封传输；协调方的中转站只看到大小"
-                     "与时间。",
+                     "与时间。条形右侧为字节数 · 消息数。",
     "traffic_none": "该节点没有记录任何发出的消息。",
     "traffic_total": "共 {messages} 条消息，{bytes}",
     "bytes": "字节数",

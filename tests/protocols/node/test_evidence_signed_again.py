@@ -60,6 +60,19 @@ def test_a_log_rewritten_and_signed_again_is_caught_by_its_peers(evidence, node,
     assert f"{node}/log.jsonl is not the log" in found or f"{node}/log.jsonl has" in found
 
 
+@pytest.mark.parametrize("node", ["bank", "platform"])
+def test_no_record_that_a_peer_vouches_for_can_be_dropped_or_moved(evidence, node):
+    """One record after the other, everything signed again by the node's key."""
+    vouched = max(verify(evidence, TRUST).nodes[node].vouched.values())
+    pristine = lines_of(evidence / node / "log.jsonl")
+    for at in range(1, vouched):
+        for changed in ([*pristine[:at], *pristine[at + 1:]],
+                        [*pristine[:at], *pristine[at:at + 2][::-1], *pristine[at + 2:]]):
+            resign(evidence / node, renumbered(changed))
+            found = problems(verify(evidence, TRUST))
+            assert f"{node}/log.jsonl" in found and ("rewritten" in found or "cut" in found)
+
+
 def test_what_no_peer_holds_rests_on_the_nodes_word_and_the_report_says_so(evidence):
     lines = lines_of(evidence / "bank" / "log.jsonl")
     resign(evidence / "bank", lines[:-1])
