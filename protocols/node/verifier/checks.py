@@ -198,8 +198,9 @@ def _check_installation(node: NodeEvidence) -> None:
     for name in ("packages", "parameters"):
         if told[f"{name}_sha256"] != hashlib.sha256(canonical_json(told[name])).hexdigest():
             raise TrustError(f"{name}_sha256 is not the digest of the {name} listed")
-    if not isinstance(told["parameters"], list):
-        raise TrustError("expected a list of parameter sets")
+    texts = all(isinstance(told[name], str) for name in ("sealscore", "python", "code"))
+    if not texts or not isinstance(told["packages"], dict) or not isinstance(told["parameters"], list):
+        raise TrustError("expected versions and a digest as texts, packages by name and a list of parameter sets")
     for parameters in told["parameters"]:
         _check_parameters(parameters)
     node.installation = told
@@ -209,9 +210,9 @@ def _check_parameters(told: Any) -> None:
     told = exact_fields(told, "name", "degree", "primes", "plain_modulus")
     primes = told["primes"]
     numbers = [told["degree"], *(primes if isinstance(primes, list) else [None])]
-    if not all(type(number) is int and number > 1 for number in numbers):
-        raise TrustError("expected a parameter set with its degree and primes")
+    if not isinstance(told["name"], str) or not all(type(number) is int and number > 1 for number in numbers):
+        raise TrustError("expected a parameter set with its name, degree and primes")
     bits, most = sum(prime.bit_length() for prime in primes), ALLOWED_BITS.get(told["degree"], 0)
-    if bits > most:
+    if not 0 < bits <= most:
         raise TrustError(f"parameter set {told['name']} has {bits} bits of modulus at degree {told['degree']}, "
                          f"128-bit security allows {most}")

@@ -1,6 +1,7 @@
 """The privacy report: it says what the logs say, in two languages, in a page that needs nothing else."""
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protocols.audit import Record
+from protocols.canonical import canonical_json
 from protocols.commons.privacy import epsilon
 from protocols.errors import TrustError, UsageError
 from protocols.node import audit_cli
@@ -132,6 +136,34 @@ def test_what_a_log_says_is_text_and_nothing_else(evidence):
     hostile = "<script>alert(1)</script>"
     page = privacy_page(report_of(with_openings(evidence, hostile, "a&b {source} {0}")))
     assert b"<script" not in page and b"&lt;script&gt;" in page and b"a&amp;b {source} {0}" in page
+
+
+ANY = st.recursive(st.none() | st.booleans() | st.integers(-2**60, 2**60) | st.text(max_size=8),
+                   lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+                   max_leaves=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(bodies=st.lists(st.dictionaries(st.sampled_from(["phase", "what", "learner", "count", "to", "bytes"]), ANY),
+                       min_size=1, max_size=4),
+       policy=st.dictionaries(st.text(min_size=1, max_size=8), ANY, max_size=3))
+def test_whatever_a_node_signs_ends_in_a_report_or_in_problems(pristine, tmp_path_factory, bodies, policy):
+    """Bodies and policies of any shape, properly signed: never a traceback, and a report is a whole page."""
+    folder = tmp_path_factory.mktemp("any") / "evidence"
+    shutil.copytree(pristine, folder)
+    lines = lines_of(folder / "bank" / "log.jsonl")
+    for at, body in enumerate(bodies):
+        kind = ("opening", "egress")[at % 2]
+        lines.append(Record(len(lines), "2026-01-31T12:00:00.000Z", kind, body | {"run": RUN}).encode())
+    content = canonical_json({**json.loads(policy_of("bank")), **policy})
+    (folder / "bank" / "policies" / f"{hashlib.sha256(content).hexdigest()}.json").write_bytes(content)
+    resign(folder / "bank", lines)
+    found, nodes = examine(folder, TRUST)
+    if found.holds:
+        assert Page(privacy_page(privacy_report(found, nodes, "zh"))).open == []
+    else:
+        assert all(problem.startswith("bank/") for problem in found.problems)
+    shutil.rmtree(folder)
 
 
 def test_broken_evidence_has_no_report(evidence, trust_file):

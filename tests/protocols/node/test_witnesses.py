@@ -100,6 +100,10 @@ def changed(evidence, name: str, change) -> str:
     return problems(verify_evidence(evidence, TRUST))
 
 
+def digested(told: dict, name: str, value) -> dict:
+    return told | {name: value, f"{name}_sha256": hashlib.sha256(canonical_json(value)).hexdigest()}
+
+
 @pytest.mark.parametrize(("name", "change"), [
     ("openings.json", lambda v: v | {"openings": v["openings"][1:]}),
     ("openings.json", lambda v: v | {"openings": [v["openings"][0] | {"numbers": 1}, *v["openings"][1:]]}),
@@ -114,6 +118,13 @@ def changed(evidence, name: str, change) -> str:
     ("installation.json", lambda v: v | {"packages": v["packages"] | {"cryptography": "0"}}),
     ("installation.json", lambda v: v | {"parameters": v["parameters"][1:]}),
     ("installation.json", lambda v: v | {"version": 2}),
+    ("installation.json", lambda v: v | {"code": 7}),
+    ("installation.json", lambda v: digested(v, "packages", [])),
+    ("installation.json", lambda v: digested(v, "parameters", 7)),
+    ("installation.json", lambda v: digested(v, "parameters", [{}])),
+    ("installation.json", lambda v: digested(v, "parameters", [v["parameters"][0] | {"degree": [8192]}])),
+    ("installation.json", lambda v: digested(v, "parameters", [v["parameters"][0] | {"primes": []}])),
+    ("installation.json", lambda v: digested(v, "parameters", [v["parameters"][0] | {"name": None}])),
     ("installation.json", lambda v: {"version": 1}),
 ])
 def test_a_derived_file_that_does_not_follow_from_the_log_is_named(evidence, name, change):
@@ -121,7 +132,6 @@ def test_a_derived_file_that_does_not_follow_from_the_log_is_named(evidence, nam
 
 
 def test_a_weak_parameter_set_is_named(evidence):
-    def weaken(told):
-        weak = [{"name": "weak", "degree": 4096, "primes": [2**61 - 1, 2**61 - 1], "plain_modulus": 2}]
-        return told | {"parameters": weak, "parameters_sha256": hashlib.sha256(canonical_json(weak)).hexdigest()}
-    assert "parameter set weak has 122 bits of modulus at degree 4096" in changed(evidence, "installation.json", weaken)
+    weak = [{"name": "weak", "degree": 4096, "primes": [2**61 - 1, 2**61 - 1], "plain_modulus": 2}]
+    found = changed(evidence, "installation.json", lambda told: digested(told, "parameters", weak))
+    assert "parameter set weak has 122 bits of modulus at degree 4096" in found
