@@ -61,7 +61,7 @@ def read_agreement(data: bytes, identities: Mapping[str, bytes]) -> Agreed:
         signature = from_hex(signatures[party], SIGNATURE_BYTES)
         verify(identities[party], AGREED_CONTEXT, texts[party].encode(), signature)
         told[party] = _statement(party, texts[party], body)
-    if len({statement.get("code") for statement in told.values()}) > 1:
+    if len({str(statement.get("code")) for statement in told.values()}) > 1:
         raise TrustError("the parties signed that they run different code")
     return Agreed(body["run"], body["plan"], told)
 

@@ -165,8 +165,8 @@ def _check_openings(node: NodeEvidence) -> None:
     agreed = set()
     for record in node.records:
         if record.kind == "agreement":
-            agreed.add(record.body.get("run"))
-        elif record.kind == "opening" and record.body.get("run") not in agreed:
+            agreed.add(str(record.body.get("run")))
+        elif record.kind == "opening" and str(record.body.get("run")) not in agreed:
             raise TrustError(f"record {record.index} opens numbers of a run that has no agreement before it")
 
 

@@ -57,7 +57,8 @@ def _note_installation(node: NodeEvidence, report: Report) -> None:
         signed = agreement.statements.get(node.name, {})
         changed = [name for name, digest in told.items() if name in signed and digest and signed[name] != digest]
         if changed:
-            report.notes.append(f"{node.name}: {', '.join(changed)} of run {run} are not those installed at the export")
+            report.notes.append(f"{node.name}: run {run} was signed under other {' and '.join(changed)} than was "
+                                "installed at the export")
 
 
 def _summarise(node: NodeEvidence, report: Report) -> None:

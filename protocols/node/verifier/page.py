@@ -104,15 +104,15 @@ def _show_card(party: Mapping[str, Any], words: Words) -> str:
 
 
 def _show_learned(told: Mapping[str, Any], words: Words) -> str:
-    besides = [[_cell(party["name"]), _cell(party["besides"])] for party in told["parties"] if party["besides"]]
+    besides = [[_whole(party["name"]), _cell(party["besides"])] for party in told["parties"] if party["besides"]]
     return "\n".join([
         _h2(words["learned"]), _p(words["learned_intro"]), *(_show_run(run, words) for run in told["runs"]),
         f"<h3>{escape(words['besides'])}</h3>", _grid([words["party"], words["learns"]], besides)])
 
 
 def _show_run(run: Mapping[str, Any], words: Words) -> str:
-    rows = [[_cell(row["learner"]), _cell(row["tells"]), _cell(row["source"]), _tt(row["kind"]),
-             _num(row["numbers"]), _cell(row["epsilon"])] for row in run["openings"]]
+    rows = [[_whole(row["learner"]), _cell(row["tells"]), _cell(row["source"]), _tt(row["kind"]),
+             _num(row["numbers"]), _whole(row["epsilon"])] for row in run["openings"]]
     head = [words[name] for name in ("party", "learns", "from", "kind")]
     table = _grid([*head, ("n", words["numbers"]), "ε"], rows) if rows else _p(words["learned_nothing"])
     return (f"<h3>{escape(words['run'])} <code>{escape(run['run'])}</code></h3>\n{_p(run['sentence'], 'soft')}\n"
@@ -121,7 +121,7 @@ def _show_run(run: Mapping[str, Any], words: Words) -> str:
 
 def _show_leakage(told: Mapping[str, Any], words: Words) -> str:
     rows = [[_tt(row["kind"]), _cell(row["tells"]), _cell(row["hides"]), _num(row["numbers"]),
-             _cell(row["epsilon"])] for row in told["leakage"]]
+             _whole(row["epsilon"])] for row in told["leakage"]]
     head = [words["kind"], words["tells"], words["hides"], ("n", words["numbers"]), words["noise"]]
     missing = words["not_opened"].format(kinds=words["list"].join(told["not_opened"]) or words["none"])
     return "\n".join([_h2(words["leakage"]), _p(words["leakage_intro"]), _grid(head, rows),
@@ -211,6 +211,11 @@ def _ul(items: Iterable[str]) -> str:
 
 def _cell(text: str) -> str:
     return escape(text)
+
+
+def _whole(text: str) -> str:
+    """A cell that stays on one line."""
+    return f'<span class="k">{escape(text)}</span>'
 
 
 def _tt(text: str) -> str:

@@ -25,6 +25,8 @@ DELTA_OF_REPORT = 1e-6
 NOISED_BY = {"commons.histogram": "commons_rho", "commons.moments": "commons_rho", "woe.counts": "woe_rho"}
 """Openings that carry noise, and the setting of the plan's model that says how much: ρ of zero-concentrated
 differential privacy, once for all openings of a run under the same setting."""
+OPENED_AS_SUMS = ("scores.calibration", "scores.test", "scores.batch", "step.norms")
+"""Of several platforms the learner gets only the sum, to which each of them records its part (scorecard/README.md)."""
 
 
 def privacy_report(report: Report, nodes: Nodes, lang: str) -> dict[str, Any]:
@@ -84,17 +86,26 @@ def _period(nodes: Nodes, runs: Mapping[str, Agreed]) -> dict[str, Any]:
 
 
 def _openings(nodes: Nodes, runs: Mapping[str, Agreed], words: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row per run, learner, kind and giver, in this order."""
-    rows = []
-    for source, node in nodes.items():
+    """One row per run, learner, phase, kind and giver, in this order."""
+    found: dict[tuple[str, str, str, str, str], list[dict[str, Any]]] = {}
+    for source, node in sorted(nodes.items()):
         for row in openings_of(node.records):
-            tells, hides = _opening_words(row["what"], source, words)
-            rows.append({"run": row["run"], "learner": row["learner"], "kind": row["what"], "source": source,
-                         "phase": row["phase"], "times": row["times"], "numbers": row["numbers"], "tells": tells,
-                         "hides": hides, "epsilon": _epsilon(row["what"], runs.get(row["run"]), words)})
+            giver = "" if row["what"] in OPENED_AS_SUMS else source
+            key = (row["run"], row["learner"], row["phase"], row["what"], giver)
+            found.setdefault(key, []).append(row | {"source": source})
     order = list(runs)
-    return sorted(rows, key=lambda r: (order.index(r["run"]) if r["run"] in order else len(order), r["learner"],
-                                       r["phase"], r["kind"], r["source"]))
+    return [_opening(parts, runs, words) for _, parts in sorted(
+        found.items(), key=lambda entry: (order.index(entry[0][0]), *entry[0][1:]))]
+
+
+def _opening(parts: list[dict[str, Any]], runs: Mapping[str, Agreed], words: Mapping[str, Any]) -> dict[str, Any]:
+    """One row out of the parts of a sum, or the one part of what is no sum."""
+    first, source = parts[0], " + ".join(part["source"] for part in parts)
+    tells, hides = _opening_words(first["what"], source, words)
+    return {"run": first["run"], "learner": first["learner"], "kind": first["what"], "source": source,
+            "phase": first["phase"], "times": max(part["times"] for part in parts),
+            "numbers": max(part["numbers"] for part in parts), "tells": tells, "hides": hides,
+            "epsilon": _epsilon(first["what"], runs.get(first["run"]), words)}
 
 
 def _opening_words(kind: str, source: str, words: Mapping[str, Any]) -> tuple[str, str]:
@@ -192,9 +203,11 @@ def _epsilon_sentences(runs: Mapping[str, Agreed], openings: list[dict[str, Any]
 
 
 def _adversary(runs: Mapping[str, Agreed], words: Mapping[str, Any]) -> list[str]:
-    several = {"platforms": any(len(agreed.feature_parties) > 1 for agreed in runs.values()),
-               "banks": any(len(agreed.label_parties) > 1 for agreed in runs.values())}
-    return [text for name, text in words["adversary_text"].items() if several.get(name, True)]
+    """The sentences that apply to the numbers of parties in these runs."""
+    seats = [(len(agreed.label_parties), len(agreed.feature_parties)) for agreed in runs.values()]
+    applies = {"platforms": any(platforms > 1 for _, platforms in seats), "banks": any(banks > 1 for banks, _ in seats),
+               "pair": (1, 1) in seats}
+    return [text for name, text in words["adversary_text"].items() if applies.get(name, True)]
 
 
 def _traffic(node: NodeEvidence, words: Mapping[str, Any]) -> dict[str, Any]:

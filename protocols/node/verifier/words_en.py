@@ -145,7 +145,7 @@ WORDS_EN: dict[str, Any] = {
                      "where noise was added. Where no noise was added ε is ∞: protection then rests on how little is "
                      "opened, on rounding, on minimum numbers of people and on limits, not on a statistical "
                      "guarantee.",
-    "epsilon_noised": "{value} at δ = 10^-6 (ρ = {rho})",
+    "epsilon_noised": "{value} (ρ = {rho})",
     "epsilon_run": "Run {run}: counts over all banks carry noise worth ρ = {rho}, that is ε = {value} at δ = 10^-6, "
                    "once for all counts of the run. Everything else that was opened: ε = ∞.",
     "epsilon_woe": "Run {run}: counts of defaults per bin carry noise worth ρ = {rho}, that is ε = {value} at δ = "
@@ -165,8 +165,7 @@ WORDS_EN: dict[str, Any] = {
         "banks": "With several banks only sums over banks open. All other banks together learn one bank's part of a "
                  "sum; of two banks each can subtract its own, and what protects then is that gradients are never "
                  "opened and counts carry noise.",
-        "key": "A bank and its platform that pool what they have know everything of the run: nothing protects "
-               "against both.",
+        "pair": "With one bank and one platform both together know everything of the run: nothing is left to protect.",
     },
     "traffic": "What left each node",
     "traffic_intro": "Bytes by kind of message, as the node recorded them before sending. All of it travels sealed; "

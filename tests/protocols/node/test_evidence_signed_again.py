@@ -273,3 +273,15 @@ def test_a_party_that_signed_but_never_recorded_the_run_is_noted(tmp_path):
     report = verify(tmp_path / "out", {party: TRUST[party] for party in PEERS})
     assert report.problems == []
     assert any(note.startswith(f"platform signed the agreement of run {RUN}") for note in report.notes)
+
+
+@pytest.mark.parametrize("codes", [("a", "b"), ([1], [2]), ({}, None)])
+def test_parties_that_signed_different_code_are_found(evidence, codes):
+    digests = {party: next((evidence / party / "policies").iterdir()).stem for party in PEERS}
+    texts = {party: statement(party, RUN, PLAN, digests[party], code=code)
+             for party, code in zip(sorted(PEERS), codes, strict=True)}
+    signed = SignedAgreement(RUN, PLAN, texts, {party: sign_statement(KEYS[party], text)
+                                                for party, text in texts.items()})
+    replace_agreement(evidence, "bank", signed.encode())
+    assert f"bank/agreements/{RUN}.json: the parties signed that they run different code" in problems(
+        verify(evidence, TRUST))

@@ -1,6 +1,7 @@
 """The privacy report: it says what the logs say, in two languages, in a page that needs nothing else."""
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -126,6 +127,17 @@ def test_other_evidence_has_another_digest(evidence):
     assert report_of(with_openings(evidence, "membership"))["digest"] != before
 
 
+def test_parts_of_a_sum_are_told_once(evidence):
+    """Two platforms record their parts of the same opened sums."""
+    found, nodes = examine(with_openings(evidence, "scores.test", "scores.test", "membership"), TRUST)
+    nodes["platform-2"] = dataclasses.replace(nodes["platform"], name="platform-2")
+    found.nodes["platform-2"] = found.nodes["platform"]
+    (run,) = privacy_report(found, nodes, "en")["runs"]
+    told = {(row["kind"], row["source"]): (row["numbers"], row["times"]) for row in run["openings"]}
+    assert told == {("score", "bank"): (200, 1), ("scores.test", "platform + platform-2"): (14, 2),
+                    ("membership", "platform"): (7, 1), ("membership", "platform-2"): (7, 1)}
+
+
 def test_an_unknown_kind_is_told_neutrally(evidence):
     told = report_of(with_openings(evidence, "quite.new"))
     (row,) = [row for row in told["leakage"] if row["kind"] == "quite.new"]
@@ -138,14 +150,14 @@ def test_what_a_log_says_is_text_and_nothing_else(evidence):
     assert b"<script" not in page and b"&lt;script&gt;" in page and b"a&amp;b {source} {0}" in page
 
 
+FIELDS = ["run", "phase", "what", "learner", "count", "to", "bytes"]
 ANY = st.recursive(st.none() | st.booleans() | st.integers(-2**60, 2**60) | st.text(max_size=8),
                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
                    max_leaves=6)
 
 
 @settings(max_examples=60, deadline=None)
-@given(bodies=st.lists(st.dictionaries(st.sampled_from(["phase", "what", "learner", "count", "to", "bytes"]), ANY),
-                       min_size=1, max_size=4),
+@given(bodies=st.lists(st.dictionaries(st.sampled_from(FIELDS), ANY), min_size=1, max_size=6),
        policy=st.dictionaries(st.text(min_size=1, max_size=8), ANY, max_size=3))
 def test_whatever_a_node_signs_ends_in_a_report_or_in_problems(pristine, tmp_path_factory, bodies, policy):
     """Bodies and policies of any shape, properly signed: never a traceback, and a report is a whole page."""
@@ -153,8 +165,8 @@ def test_whatever_a_node_signs_ends_in_a_report_or_in_problems(pristine, tmp_pat
     shutil.copytree(pristine, folder)
     lines = lines_of(folder / "bank" / "log.jsonl")
     for at, body in enumerate(bodies):
-        kind = ("opening", "egress")[at % 2]
-        lines.append(Record(len(lines), "2026-01-31T12:00:00.000Z", kind, body | {"run": RUN}).encode())
+        kind = ("opening", "egress", "agreement", "refusal", "checkpoint.peer", "checkpoint.countersigned")[at]
+        lines.append(Record(len(lines), "2026-01-31T12:00:00.000Z", kind, {"run": RUN} | body).encode())
     content = canonical_json({**json.loads(policy_of("bank")), **policy})
     (folder / "bank" / "policies" / f"{hashlib.sha256(content).hexdigest()}.json").write_bytes(content)
     resign(folder / "bank", lines)
