@@ -107,7 +107,17 @@ def _show_learned(told: Mapping[str, Any], words: Words) -> str:
     besides = [[_whole(party["name"]), _cell(party["besides"])] for party in told["parties"] if party["besides"]]
     return "\n".join([
         _h2(words["learned"]), _p(words["learned_intro"]), *(_show_run(run, words) for run in told["runs"]),
-        f"<h3>{escape(words['besides'])}</h3>", _grid([words["party"], words["learns"]], besides)])
+        f"<h3>{escape(words['besides'])}</h3>", _grid([words["party"], words["learns"]], besides),
+        _show_decisions(told["decisions"], words)])
+
+
+def _show_decisions(decisions: Sequence[Mapping[str, str]], words: Words) -> str:
+    if not decisions:
+        return ""
+    head = [words[name] for name in ("at", "node", "decision", "about", "by", "reason")]
+    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(row["event"]), _tt(row["about"]), _cell(row["by"]),
+             _cell(row["reason"])] for row in decisions]
+    return f"<h3>{escape(words['decisions'])}</h3>\n{_grid(head, rows)}"
 
 
 def _show_run(run: Mapping[str, Any], words: Words) -> str:

@@ -38,7 +38,7 @@ def privacy_report(report: Report, nodes: Nodes, lang: str) -> dict[str, Any]:
         "period": _period(nodes, runs), "notes": report.notes,
         "parties": [_party(name, report, nodes, runs, openings, words) for name in sorted(nodes)],
         "runs": [_run(agreed, openings, words) for agreed in runs.values()],
-        "leakage": _leakage(openings, words),
+        "decisions": _decisions(nodes), "leakage": _leakage(openings, words),
         "not_opened": sorted(words["opening"].keys() - {row["kind"] for row in openings}),
         "epsilon": _epsilon_sentences(runs, openings, words),
         "adversary": _adversary(runs, words),
@@ -170,6 +170,15 @@ def _run(agreed: Agreed, openings: list[dict[str, Any]], words: Mapping[str, Any
         encoding=model.get("encoding", ""), release=model.get("release", ""))
     return {"run": agreed.run, "sentence": sentence, "plan": plan,
             "openings": [row for row in openings if row["run"] == agreed.run]}
+
+
+def _decisions(nodes: Nodes) -> list[dict[str, str]]:
+    """What people at the nodes approved, rejected or revoked, in the order of the nodes' clocks."""
+    rows = [{"at": record.at, "node": name, "event": str(record.body.get("event", "")),
+             "about": str(record.body.get("run", record.body.get("model", ""))), "by": str(record.body.get("by", "")),
+             "reason": str(record.body.get("reason") or "")}
+            for name, node in nodes.items() for record in node.records if record.kind == "decision"]
+    return sorted(rows, key=lambda row: (row["at"], row["node"], row["about"], row["event"]))
 
 
 def _leakage(openings: list[dict[str, Any]], words: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -24,6 +24,9 @@ def _sentences(policy: Mapping[str, Any], words: Mapping[str, Any]) -> Iterator[
     for peer, pinned in sorted(policy["peers"].items()):
         yield words["setting_peer"].format(peer=peer, fingerprint=pinned["fingerprint"][:16],
                                            rows=_value(pinned.get("maximum_rows"), words))
+        if "maximum_rows_per_quarter" in pinned:
+            rows = _value(pinned["maximum_rows_per_quarter"], words)
+            yield words["setting_peer_quarter"].format(peer=peer, rows=rows)
     known = words["setting"]
     for name in sorted(policy.keys() - {"peers"}, key=lambda name: (_place(name, known), name)):
         text = known.get(name, words["setting_unknown"]).format(name=name, value=_value(policy[name], words))

@@ -45,6 +45,12 @@ WORDS_EN: dict[str, Any] = {
                        "sizes of the sets and of what they have in common; the metrics of the model card; the "
                        "sentence with which a run failed. No row, label, score, coefficient or key.",
     },
+    "decisions": "What people decided",
+    "decision": "Decision",
+    "about": "About",
+    "by": "By",
+    "reason": "Reason",
+    "at": "Time",
     "leakage": "The leakage table",
     "leakage_intro": "For every kind that was opened: what it tells its learner, and what it does not.",
     "tells": "What it tells",
@@ -225,9 +231,18 @@ WORDS_EN: dict[str, Any] = {
         "sensitivity_allowed": "Columns of these levels may take part: {value}.",
         "maximum_message_bytes": "A message of more than {value} bytes is refused.",
         "tile_cache_bytes": "Working memory for prepared columns: {value} bytes (says nothing about privacy).",
+        "minimum_change_rows": "Between two trainings the people shared with a peer are the same, or differ by at "
+                               "least {value}.",
+        "parameter_sets": "Encryption may use these parameter sets: {value}.",
+        "columns": "Only these columns may take part, by table and at most at the level given (none: all declared "
+                   "ones): {value}.",
+        "approval": "Runs within this policy are agreed to: {value} (auto: at once; human: after a person of this "
+                    "node has approved).",
+        "retention_days": "State, keys and scores of ended runs are deleted after {value} days.",
         "version": "",
     },
     "setting_peer": "Works with {peer} only under the identity {fingerprint}…, which may bring at most {rows} people.",
+    "setting_peer_quarter": "{peer} may bring at most {rows} people in 91 days, all runs added up.",
     "setting_unknown": "{name}: {value}.",
     "vouch": "Who vouches for the logs",
     "vouch_intro": "A node could rewrite its own log and sign it again. What it cannot change are the checkpoints "
