@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.errors import ConfigError, MalformedMessage
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -180,24 +181,6 @@ def may_score(model: dict[str, str], scoring: dict[str, str]) -> bool:
     """Whether parties in these seats can score with a model of those: all its platforms, and one of its banks."""
     banks = {name for name, seat in model.items() if seat == "label"}
     return scoring.items() <= model.items() and not (model.keys() - scoring.keys()) - banks
-
-
-def canonical_json(value: Any) -> bytes:
-    """The one JSON form that is signed: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def parse_canonical_json(data: bytes, max_bytes: int) -> Any:
-    """Decode canonical JSON and refuse any other spelling of the same value."""
-    if len(data) > max_bytes:
-        raise MalformedMessage(f"expected at most {max_bytes} bytes of JSON, got {len(data)}")
-    try:
-        value = json.loads(data)
-        if canonical_json(value) != data:
-            raise MalformedMessage("JSON that is not in canonical form")
-    except (ValueError, RecursionError):
-        raise MalformedMessage("bytes that are not JSON") from None
-    return value
 
 
 def first_problem(error: ValidationError) -> str:

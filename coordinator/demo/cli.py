@@ -54,7 +54,7 @@ def demo(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
 ) -> None:
-    """Align, train, evaluate and publish one strict scorecard; write metrics.json, report.html and evidence/."""
+    """Align, train, evaluate and publish one strict scorecard; write its metrics, reports and evidence."""
     began = time.monotonic()
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     _check_encoding(encoding, banks)
@@ -130,6 +130,7 @@ def _run(
     pooled = results.oracle(federation, plans[ablations.ALL][1], parts.tables, facts, outcomes)
     metrics = collect(summary, facts, pooled, parts.rows, time.monotonic() - began, outcomes)
     fingerprints = results.write_evidence(federation, out)
+    results.write_privacy(out)
     results.write_report(out, metrics, summary, facts, pooled, fingerprints, parts.source)
     _write_whole(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return metrics

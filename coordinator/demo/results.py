@@ -1,4 +1,4 @@
-"""What the demo reads at the end and what it writes: report.html, evidence/ and trust.json beside metrics.json."""
+"""What the demo reads at the end and what it writes: report.html, evidence/, trust.json and the privacy report."""
 from __future__ import annotations
 
 import json
@@ -15,6 +15,7 @@ from coordinator.demo.report import render_report
 from protocols.crypto.identity import fingerprint
 from protocols.node.evidence import export
 from protocols.node.identity_files import load_trust
+from protocols.node.verifier.main import derive, write_page
 from protocols.plan import Plan
 
 TITLE = "What the federation gained"
@@ -57,6 +58,13 @@ def write_evidence(federation: Federation, out: Path) -> dict[str, str]:
     trust = federation.folder / "trust.json"
     (out / "trust.json").write_bytes(trust.read_bytes())
     return {name: fingerprint(key) for name, key in load_trust(trust).items()}
+
+
+def write_privacy(out: Path) -> None:
+    """What each party learned, as everybody derives it from `out`/evidence: privacy.json and privacy.html."""
+    told, page = derive(out / "evidence", out / "trust.json", "en")
+    write_page(out / "privacy.json", told)
+    write_page(out / "privacy.html", page)
 
 
 def write_report(

@@ -35,6 +35,7 @@ from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, Tr
 from protocols.node.archive import code_digest
 from protocols.node.audit_log import AuditLog
 from protocols.node.identity_files import load_identity
+from protocols.node.installation import signed_digests
 from protocols.plan import Plan, canonical_json, may_score, parse_canonical_json, seats
 
 log = logging.getLogger("sealscore.daemon")
@@ -298,7 +299,7 @@ class Daemon:
                 raise TrustError(f"run {run} was agreed on with another plan; start a new run")
             return kept
         text = statement(
-            self._party.name, run, plan, self._policy_digest, code=code_digest(),
+            self._party.name, run, plan, self._policy_digest, code=code_digest(), **signed_digests(),
             rows=self._catalogue[plan.parties[self._party.name].table]["rows"], identity=self._identity.public.hex(),
         )
         write_whole(path, text.encode())

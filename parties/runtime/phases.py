@@ -317,11 +317,12 @@ class Phases:
     # -- publish
 
     def exchange_checkpoints(self) -> None:
-        """Parties keep signed checkpoints of each other's logs: a log rewritten later contradicts them."""
+        """Parties keep and countersign checkpoints of each other's logs: a log rewritten later contradicts them."""
         audit = self._node.audit
         for peer in roster.peers(self._plan, self._name):
             take = functools.partial(audit.record_peer_checkpoint, peer, self._identities[peer])
-            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take)
+            keep = functools.partial(audit.record_countersigned, peer, self._identities[peer])
+            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take, keep)
             self._drive("publish", role, peer)
 
     def _note(self, phase: str, body: dict[str, Any]) -> None:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from protocols.crypto.identity import IdentityKey, fingerprint, public_from_hex, public_pem
+from protocols.crypto.identity import IdentityKey, fingerprint, public_pem
 from protocols.errors import TrustError
+from protocols.node.verifier.trust import load_trust as load_trust  # whoever writes trust.json reads it from here
 
 KEY_FILE = Path("identity") / "identity.key"
 PUBLIC_FILE = Path("identity") / "identity.pub"
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 
 
 def write_private(path: Path, data: bytes, *, durable: bool = False) -> None:
@@ -66,27 +65,3 @@ def trust_json(identities: Mapping[str, bytes]) -> bytes:
     entries = {name: {"identity": public.hex(), "fingerprint": fingerprint(public)}
                for name, public in sorted(identities.items())}
     return (json.dumps(entries, indent=2) + "\n").encode()
-
-
-def load_trust(path: Path) -> dict[str, bytes]:
-    """Raw public keys by party name; TrustError if the file is malformed or a fingerprint does not fit its key."""
-    try:
-        entries = json.loads(path.read_bytes())
-    except OSError as error:
-        raise TrustError(f"cannot read {path} ({error.strerror})") from None
-    except ValueError:
-        raise TrustError(f"{path} is not JSON; copy trust.json again from where the federation was made") from None
-    if not isinstance(entries, dict) or not entries:
-        raise TrustError(f"{path} holds no identities; expected an object of party names")
-    return {name: _trusted(path, name, entry) for name, entry in entries.items()}
-
-
-def _trusted(path: Path, name: str, entry: object) -> bytes:
-    if not _NAME.match(name):
-        raise TrustError(f"{path}: a party name has 1 to 32 of a-z, 0-9 and '-', and starts with a letter")
-    if not isinstance(entry, dict) or set(entry) != {"identity", "fingerprint"}:
-        raise TrustError(f"{path}: party {name} needs exactly identity and fingerprint")
-    public = public_from_hex(str(entry["identity"]))
-    if fingerprint(public) != entry["fingerprint"]:
-        raise TrustError(f"{path}: the fingerprint of {name} is not that of its identity; confirm it by telephone")
-    return public

@@ -4,6 +4,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from coordinator.demo.federation import FEATURE, LABEL
 from parties.runtime.preparation import partial_scores, prepare
 from parties.runtime.tables import TableConfig, load_table
 from protocols.node.identity_files import load_trust
-from protocols.node.verification import verify
+from protocols.node.verifier.examine import verify_evidence as verify
 from protocols.plan import Plan
 from protocols.psi.identifiers import normalise
 from protocols.psi.slices import TEST
@@ -124,7 +126,8 @@ def test_results_and_evidence_hold_no_identifier(demo: Path) -> None:
     detector = Detector(Needle("id", text.encode()) for name in ("bank", "platform")
                         for row in support.read_csv(demo / "data" / f"{name}.csv")
                         for text in {row["id"], row["id"].lower()})
-    files = [demo / "metrics.json", demo / "report.html", demo / "trust.json", *files_of(demo / "evidence")]
+    names = ("metrics.json", "report.html", "privacy.html", "privacy.json", "trust.json")
+    files = [*(demo / name for name in names), *files_of(demo / "evidence")]
     assert detector.count == 4000 * 2 + 4000
     assert [path.name for path in files if detector.find(path.read_bytes())] == []
     assert detector.find((demo / "data" / "bank.csv").read_bytes())
@@ -155,6 +158,23 @@ def test_the_evidence_verifies(demo: Path, copy: Path) -> None:
     assert {f"{party}/{file}" for party in (LABEL, FEATURE) for file in ("log.jsonl", "manifest.json")} <= names
     held = [name for name in names if "key" in name.lower() or "vault" in name]
     assert held == []
+
+
+def test_the_privacy_report_is_what_the_one_file_derives(demo: Path, copy: Path, tmp_path: Path) -> None:
+    assert support.sealscore("audit", "verifier", "--out", str(tmp_path / "verify.py")).returncode == 0
+    words = [sys.executable, "-I", "verify.py", str(copy), "--trust", str(demo / "trust.json")]
+    done = subprocess.run([*words, "--report", "page.html", "--json"], cwd=tmp_path, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (demo / "privacy.json").read_bytes()
+    assert (tmp_path / "page.html").read_bytes() == (demo / "privacy.html").read_bytes()
+    told = json.loads(done.stdout)
+    openings = {(row["learner"], row["kind"]): row["numbers"] for row in told["runs"][0]["openings"]}
+    metrics = metrics_of(demo)
+    assert openings[LABEL, "scores.test"] == metrics["rows_test"]
+    assert openings[LABEL, "scores.calibration"] == metrics["rows_calibration"]
+    assert openings[LABEL, "membership"] == metrics["rows_bank"]
+    witnesses = {party["name"]: set(party["vouched"]) for party in told["parties"]}
+    assert witnesses == {LABEL: {FEATURE, "coordinator"}, FEATURE: {LABEL, "coordinator"}, "coordinator": set()}
 
 
 def test_any_changed_byte_of_any_file_is_noticed(demo: Path, copy: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from protocols.node.identity_files import load_trust
-from protocols.node.verification import verify
+from protocols.node.verifier.examine import verify_evidence as verify
 from tests.end_to_end import support
 from tests.end_to_end.leaks import Detector, Needle
 
