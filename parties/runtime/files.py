@@ -1,23 +1,11 @@
-"""Files of a run besides its store: scores written whole, private files, tables recognised again."""
+"""Files of a node: private ones, and tables recognised again."""
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from pathlib import Path
 
 from protocols.node.identity_files import sync_folder, write_private
-
-
-def write_csv(path: Path, columns: dict[str, list]) -> None:
-    """Write a CSV of equally long columns whole or not at all, mode 0600."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-    os.replace(temporary, path)
 
 
 def digest(path: Path) -> bytes | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from parties.runtime.files import make_private
+from protocols.crypto.box import Box
 from protocols.psi.identifiers import STEPS, normalise
 
 _SCHEMA = """
@@ -26,20 +27,32 @@ CREATE TABLE IF NOT EXISTS release (
 CREATE TABLE IF NOT EXISTS counts (run TEXT PRIMARY KEY, rho REAL NOT NULL, people BLOB NOT NULL);
 """
 _TAG_BYTES = 8
+_KEY_BYTES = 32
 
 
 class Releases:
-    """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes. Thread-safe."""
+    """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes, their key sealed: without
+    the node's identity key nobody tells whether a person is among them. Thread-safe."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, box: Box):
         make_private(path)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False)
+        self._db.execute("PRAGMA secure_delete=ON").close()
         with self._db:
             self._db.executescript(_SCHEMA)
-            if self._db.execute("SELECT count(*) FROM salt").fetchone() == (0,):
-                self._db.execute("INSERT INTO salt VALUES (?)", (secrets.token_bytes(32),))
-        (self._salt,) = self._db.execute("SELECT value FROM salt").fetchone()
+        self._salt = self._people_key(box)
+
+    def _people_key(self, box: Box) -> bytes:
+        """The key of the hashes, made on first use; one that an earlier version kept in the clear is sealed."""
+        row = self._db.execute("SELECT value FROM salt").fetchone()
+        if row is not None and len(row[0]) != _KEY_BYTES:
+            return box.open("people", row[0])
+        key = secrets.token_bytes(_KEY_BYTES) if row is None else row[0]
+        with self._db:
+            self._db.execute("DELETE FROM salt")
+            self._db.execute("INSERT INTO salt VALUES (?)", (box.seal("people", key),))
+        return key
 
     def close(self) -> None:
         """Close the file."""
