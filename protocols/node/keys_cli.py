@@ -16,7 +16,7 @@ app = typer.Typer(help="Protect a node's key files with a passphrase or a secret
 
 @app.command()
 def protect(file: FileArgument) -> None:
-    """Seal the key files in place, as [keys] of FILE says; the node must be stopped. Run it again after a crash."""
+    """Seal the key files in place, as the section keys of FILE says; the node must be stopped. Again after a crash."""
     home = NodeFile.read(file).home
     changed = protection.protect(home, protection.keys_of(file))
     typer.echo(f"Sealed {_listed(changed)}. Without the secret this node cannot start and its state cannot be read: "
@@ -25,14 +25,14 @@ def protect(file: FileArgument) -> None:
 
 @app.command()
 def unprotect(file: FileArgument) -> None:
-    """Put the key files back as they were, mode 0600; the node must be stopped. Run it again after a crash."""
+    """Put the key files back as they were, mode 0600; the node must be stopped. Again after a crash."""
     changed = protection.unprotect(NodeFile.read(file).home, protection.keys_of(file))
     typer.echo(f"Opened {_listed(changed)}. Set [keys] protection to \"none\" before the next start.")
 
 
 @app.command()
 def status(file: FileArgument) -> None:
-    """Say of each key file whether it is sealed; exit code 1 if that is not what [keys] of FILE says."""
+    """Say of each key file whether it is sealed; exit code 1 if that is not what the section keys of FILE says."""
     home, wanted = NodeFile.read(file).home, protection.keys_of(file).protection
     found = protection.status(home)
     for name, state in found.items():

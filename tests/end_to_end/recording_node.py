@@ -20,7 +20,7 @@ from protocols.crypto.sealing import Session
 from tests.end_to_end.recording import Recorder
 
 SIDES = {"bank": BankSide, "platform": PlatformSide}
-SECRETS = ("keys", "align.role.bank", "align.role.platform", "align.salt")
+SECRETS = ("keys", "align.role.bank", "align.role.platform", "align.salt", "train.role")
 
 
 def record(recorder: Recorder) -> None:
