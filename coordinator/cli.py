@@ -18,7 +18,7 @@ from coordinator.launch import is_serving
 from coordinator.options import ConfigOption, opened
 from coordinator.supervisor import CoordinatorNode
 from protocols.errors import SealscoreError, UsageError
-from protocols.node import cli, core_dumps, protection
+from protocols.node import cli, core_dumps
 from protocols.node.certs_cli import show
 from protocols.node.enrol import JoinRequest
 from protocols.node.identity_files import load_identity, trust_json
@@ -42,7 +42,6 @@ def serve(config: Annotated[Path, typer.Argument(metavar="FILE", help="coordinat
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     core_dumps.forbid()
-    protection.unlock(settings.home, settings.keys)
     canary.sing(settings.home, settings.node.name)
     node = CoordinatorNode(settings)
     signal.signal(signal.SIGHUP, lambda *_: node.reload())
