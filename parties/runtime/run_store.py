@@ -38,7 +38,7 @@ CREATE TEMP VIEW due AS SELECT outbox.* FROM outbox LEFT JOIN acknowledged USING
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Send:
     """One message towards a peer, to be put into the outbox; with `slot` it only refers to that bulk."""
 
@@ -49,7 +49,7 @@ class Send:
     slot: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoredBulk:
     """A payload that goes to the hub once and stays here until every message that refers to it was acknowledged."""
 
