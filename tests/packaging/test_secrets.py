@@ -59,7 +59,7 @@ HOLDERS = {
     "a message": (lambda: Message("bank", "init", SECRET), lambda made: SECRET),
     "an outbox entry": (lambda: Send("bank", "x.y", 0, SECRET), lambda made: SECRET),
     "a bulk": (lambda: StoredBulk("s", (), (), SECRET), lambda made: SECRET),
-    "a model": (lambda: LogisticFit(0.123456789012, np.frombuffer(SECRET[:40]), True, 3), lambda made: b"0.123456789012"),
+    "a model": (lambda: LogisticFit(0.123456789012, np.frombuffer(SECRET[:40]), True, 3), lambda _: b"0.123456789012"),
 }
 
 
