@@ -8,7 +8,6 @@ encoding of are differentially private; what runs that share a person spend of i
 from __future__ import annotations
 
 import hashlib
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parties.runtime.files import make_private
+from parties.runtime.files import make_private, people_key
 from protocols.crypto.box import Box
 from protocols.psi.identifiers import STEPS, normalise
 
@@ -27,7 +26,6 @@ CREATE TABLE IF NOT EXISTS release (
 CREATE TABLE IF NOT EXISTS counts (run TEXT PRIMARY KEY, rho REAL NOT NULL, people BLOB NOT NULL);
 """
 _TAG_BYTES = 8
-_KEY_BYTES = 32
 
 
 class Releases:
@@ -41,18 +39,7 @@ class Releases:
         self._db.execute("PRAGMA secure_delete=ON").close()
         with self._db:
             self._db.executescript(_SCHEMA)
-        self._salt = self._people_key(box)
-
-    def _people_key(self, box: Box) -> bytes:
-        """The key of the hashes, made on first use; one that an earlier version kept in the clear is sealed."""
-        row = self._db.execute("SELECT value FROM salt").fetchone()
-        if row is not None and len(row[0]) != _KEY_BYTES:
-            return box.open("people", row[0])
-        key = secrets.token_bytes(_KEY_BYTES) if row is None else row[0]
-        with self._db:
-            self._db.execute("DELETE FROM salt")
-            self._db.execute("INSERT INTO salt VALUES (?)", (box.seal("people", key),))
-        return key
+        self._salt = people_key(self._db, box)
 
     def close(self) -> None:
         """Close the file."""

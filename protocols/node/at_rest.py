@@ -2,6 +2,7 @@
 
     vault           halves of models                       state/vault
     releases        the key of people's hashes             state/releases.db
+    ledger          the same                               state/openings.db
     scores          score files, where they are sealed     state/scores
     run RUN         facts and messages of one run          state/runs/RUN/run.db
 
@@ -29,6 +30,11 @@ def vault_box(identity: IdentityKey) -> Box:
 def releases_box(identity: IdentityKey) -> Box:
     """For the key under which people are hashed."""
     return Box(identity.derived(b"releases"))
+
+
+def ledger_box(identity: IdentityKey) -> Box:
+    """For the key under which the ledger of openings hashes people."""
+    return Box(identity.derived(b"ledger"))
 
 
 def scores_box(identity: IdentityKey) -> Box:
