@@ -35,6 +35,7 @@ CHECKPOINT_CONTEXT = b"sealscore audit checkpoint v1"
 COUNTERSIGN_CONTEXT = b"sealscore audit countersignature v1"
 KINDS = {
     "log": "the log was opened for the first time, or repaired after a crash",
+    "canary": "what the coordinator tried at its start, and must fail at, to open something",
     "run": "a run began or ended here",
     "agreement": "the signed agreement of a run",
     "phase": "a phase of a run began or ended",

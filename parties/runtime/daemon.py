@@ -33,6 +33,7 @@ from protocols.audit import RUN_ID
 from protocols.crypto.identity import fingerprint, public_from_hex
 from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
 from protocols.node.archive import code_digest
+from protocols.node.at_rest import ledger_box, releases_box
 from protocols.node.audit_log import AuditLog
 from protocols.node.identity_files import load_identity
 from protocols.node.installation import signed_digests
@@ -57,9 +58,10 @@ class Daemon:
         self._audit = AuditLog(party.state / "audit", party.name, self._identity)
         self._vault = Vault(party.state / "vault", self._identity)
         self._hub = HubClient(party.config.coordinator.hub, party.home)
-        self._releases = Releases(party.state / "releases.db")
-        self._ledger = Ledger(party.state / "openings.db")
-        self._node = Node(party, side, self._audit, self._vault, self._hub, self._releases, on_frame, self._ledger)
+        self._releases = Releases(party.state / "releases.db", releases_box(self._identity))
+        self._ledger = Ledger(party.state / "openings.db", ledger_box(self._identity))
+        self._node = Node(party, side, self._identity, self._audit, self._vault, self._hub, self._releases, on_frame,
+                          self._ledger)
         self._runs: dict[str, RunDriver] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()

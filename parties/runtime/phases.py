@@ -21,13 +21,14 @@ import numpy as np
 
 from parties.runtime import roster
 from parties.runtime.config import LoadedParty
-from parties.runtime.files import digest, write_csv
+from parties.runtime.files import digest
 from parties.runtime.hub_client import HubClient
 from parties.runtime.ledger import Ledger
 from parties.runtime.people import RunPeople
 from parties.runtime.preparation import Prepared, prepare, slices_of
 from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
+from parties.runtime.scores import write_scores
 from parties.runtime.side import ParallelMap, Side
 from parties.runtime.tables import Table, load_table
 from parties.runtime.vault import Vault
@@ -38,9 +39,11 @@ from protocols.binning.encoder import Encoder
 from protocols.checkpoints import CheckpointExchange
 from protocols.commons.common_encoding import CommonEncoding
 from protocols.commons.encoding import CommonSettings
+from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair
 from protocols.crypto.zero_sharing import Circle
 from protocols.errors import DataError, PolicyRefused, RunFailed
+from protocols.node.at_rest import scores_box
 from protocols.node.audit_log import AuditLog
 from protocols.plan import Plan, seats
 from protocols.psi.parameters import UNKNOWN, Alignment
@@ -64,6 +67,7 @@ class Node:
 
     party: LoadedParty
     side: Callable[[], Side]
+    identity: IdentityKey
     audit: AuditLog
     vault: Vault
     hub: HubClient
@@ -301,7 +305,8 @@ class Phases:
     # -- score
 
     def score(self, joint: dict[str, Alignment]) -> None:
-        """Score the aligned rows with a published model; the bank's file of scores is written whole or not at all."""
+        """Score the aligned rows with a published model; the bank's file of scores is written whole or not at
+        all, sealed where `scores.sealed` says so."""
         half = self._node.vault.get(self._plan.model_id)
         (aligned,) = (alignment.rows for alignment in joint.values())  # a plan of kind score names one bank
         if self._people is not None:
@@ -310,8 +315,9 @@ class Phases:
         self._drive("score", role)
         columns = self._side.scored(role, self._table(), aligned, half)
         if columns is not None:
-            target = self._node.party.state / "scores" / f"{self._run}.csv"
-            write_csv(target, columns)
+            party = self._node.party
+            box = scores_box(self._node.identity) if party.config.scores.sealed else None
+            target = write_scores(party.state, self._run, columns, box)
             log.info("run %s: scores of %d rows in %s", self._run, len(aligned), target)
 
     # -- publish

@@ -8,7 +8,6 @@ encoding of are differentially private; what runs that share a person spend of i
 from __future__ import annotations
 
 import hashlib
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -16,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from parties.runtime.files import make_private
+from parties.runtime.files import make_private, people_key
+from protocols.crypto.box import Box
 from protocols.psi.identifiers import STEPS, normalise
 
 _SCHEMA = """
@@ -29,17 +29,17 @@ _TAG_BYTES = 8
 
 
 class Releases:
-    """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes. Thread-safe."""
+    """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes, their key sealed: without
+    the node's identity key nobody tells whether a person is among them. Thread-safe."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, box: Box):
         make_private(path)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False)
+        self._db.execute("PRAGMA secure_delete=ON").close()
         with self._db:
             self._db.executescript(_SCHEMA)
-            if self._db.execute("SELECT count(*) FROM salt").fetchone() == (0,):
-                self._db.execute("INSERT INTO salt VALUES (?)", (secrets.token_bytes(32),))
-        (self._salt,) = self._db.execute("SELECT value FROM salt").fetchone()
+        self._salt = people_key(self._db, box)
 
     def close(self) -> None:
         """Close the file."""

@@ -26,6 +26,7 @@ from parties.runtime.reporter import Reporter
 from parties.runtime.run_store import Handled, RunStore
 from protocols.agreement import SignedAgreement
 from protocols.errors import RunFailed, SealscoreError
+from protocols.node.at_rest import run_box
 from protocols.plan import Plan
 from protocols.role import Message, Role
 
@@ -58,7 +59,7 @@ class RunDriver:
         self.run, self._folder = agreement.run, folder
         self._name, self._identities = node.party.name, identities
         self._peers = roster.peers(agreement.plan, self._name)
-        self._store = RunStore(folder / "run.db")
+        self._store = RunStore(folder / "run.db", run_box(node.identity, self.run))
         self._people = RunPeople(node.ledger, self.run)
         self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note)
         self._halt = threading.Event()

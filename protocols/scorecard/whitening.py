@@ -21,7 +21,7 @@ RIDGE = 1.5  # of the noise's deviation times sqrt(d); its spectral norm is at m
 NORM_TOLERANCE = 0.01  # ||x_j||^2 = n within 1 %
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Whitening:
     """An affine map: (n, d) encoded columns -> (n, r) whitened, r <= d."""
 

@@ -15,6 +15,7 @@ import pytest
 from coordinator.demo.federation import FEATURE, LABEL
 from parties.runtime.preparation import partial_scores, prepare
 from parties.runtime.tables import TableConfig, load_table
+from protocols.node.at_rest import opened_half
 from protocols.node.identity_files import load_trust
 from protocols.node.verifier.examine import verify_evidence as verify
 from protocols.plan import Plan
@@ -97,8 +98,8 @@ def test_the_reported_auc_is_that_of_the_published_halves(demo: Path) -> None:
               for p, t in tables.items()}
     shared = [name for name in places[LABEL] if name in places[FEATURE]]
     rows = {p: np.array([places[p][name] for name in shared]) for p in tables}
-    vaults = {p: demo / "federation" / p / "state" / "vault" / f"{metrics['model_id']}.json" for p in tables}
-    halves = {p: json.loads(path.read_bytes())["half"] for p, path in vaults.items()}
+    homes = {p: demo / "federation" / p for p in tables}
+    halves = {p: json.loads(opened_half(home, metrics["model_id"])) for p, home in homes.items()}
     test = {p: prepare(tables[p], {LABEL: rows[p]}, p, plan).of[LABEL].rows[TEST] for p in tables}
     part = {p: partial_scores(tables[p], test[p], halves[p]) for p in tables}
     scores = halves[LABEL]["intercept"] + part[LABEL] + coarse(part[FEATURE]) / 32
