@@ -33,6 +33,8 @@ class Strict(BaseModel):
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source}: not valid TOML ({error})") from None
+        except RecursionError:
+            raise ConfigError(f"{source}: not valid TOML (values nested too deeply)") from None
         except ValidationError as error:
             raise ConfigError(f"{source}: {first_problem(error)}") from None
 
@@ -185,6 +187,14 @@ def may_score(model: dict[str, str], scoring: dict[str, str]) -> bool:
 def canonical_json(value: Any) -> bytes:
     """The one JSON form that is signed: sorted keys, no spaces, UTF-8, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def utf8(text: str) -> bytes:
+    """The bytes of a text; MalformedMessage for one that has none: JSON can escape half of a surrogate pair."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise MalformedMessage("text that cannot be written as UTF-8") from None
 
 
 def parse_canonical_json(data: bytes, max_bytes: int) -> Any:

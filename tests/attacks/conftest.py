@@ -33,8 +33,8 @@ def training(keys: KeyPair, other_keys: KeyPair) -> Watched:
 @pytest.fixture(scope="session")
 def small_batch(keys: KeyPair, other_keys: KeyPair) -> Watched:
     """A training on fewer rows than the platform has columns; no policy would let its coefficients be released."""
-    rng, rows = np.random.default_rng(6), 40
-    task = Problem(rng.normal(size=(rows, 2)), 0.3 * rng.normal(size=(rows, 60)),
+    rng, rows = np.random.default_rng(6), 24
+    task = Problem(rng.normal(size=(rows, 2)), 0.3 * rng.normal(size=(rows, 32)),
                    (rng.random(rows) < 0.3).astype(float), 1, 0.001)
     return watch(task, keys, other_keys)
 

@@ -24,14 +24,20 @@ def chi_square_bound(cells: int) -> float:
 
 
 def uniformity(share: np.ndarray, cells: int = CELLS) -> float:
-    """Largest chi-square over its bound of a share's residues, (2, n): highest bits, lowest bits, both primes; a fair
-    share stays below 1."""
-    worst = 0.0
-    for row, q in zip(share, RING.q, strict=True):
-        for place in ((row.astype(float) * cells / q).astype(int), (row % np.uint64(cells)).astype(int)):
-            counts, expected = np.bincount(place, minlength=cells), row.size / cells
-            worst = max(worst, float(((counts - expected) ** 2 / expected).sum()))
+    """Largest chi-square over its bound of a share, (2, n): the whole number's and the residues' highest bits, the
+    residues' lowest; a fair share stays below 1."""
+    worst, expected = 0.0, share.shape[1] / cells
+    for place in _places(share, cells):
+        counts = np.bincount(place, minlength=cells)
+        worst = max(worst, float(((counts - expected) ** 2 / expected).sum()))
     return worst / chi_square_bound(cells)
+
+
+def _places(share: np.ndarray, cells: int) -> list[np.ndarray]:
+    """Cells of the whole number, and of both residues by their highest and their lowest bits."""
+    scaled = [(RING.digits(share)[1], RING.q[1]), *zip(share, RING.q, strict=True)]
+    highest = [(row.astype(float) * cells / q).astype(int) for row, q in scaled]
+    return [*highest, *((row % np.uint64(cells)).astype(int) for row in share)]
 
 
 def alike(first: np.ndarray, second: np.ndarray) -> float:

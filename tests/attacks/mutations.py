@@ -52,7 +52,7 @@ PRODUCTS = (
     _never("residues below their primes", CRYPTO + "seal_objects.py", "(row >= np.uint64(prime)).any()",
            ATTACKS + "test_products.py::test_a_malformed_answer"),
     _one("flood of the element-wise product", CRYPTO + "elementwise.py",
-         "            scheme.evaluator.add_inplace(total, _flood(scheme))\n", "",
+         "scheme.evaluator.add_inplace(total, _flood(scheme))", "_flood(scheme)",
          THEIRS + "test_elementwise.py::test_replies_are_flooded"),
     _one("mask of the element-wise product", CRYPTO + "elementwise.py",
          "self._mask, self._blocks = RING.random(n), []", "self._mask, self._blocks = RING.zeros(n), []",
@@ -84,8 +84,7 @@ FRAMES = (
     _never("a message again has the same content", RUNTIME + "link_inbox.py", "known != envelope.digest",
            "tests/parties/link/test_engine.py"),
     _one("statements are signed", "protocols/agreement.py",
-         "            verify(identities[party], STATEMENT_CONTEXT, self.statements[party].encode(), "
-         "self.signatures[party])\n", "", "tests/protocols/test_agreement.py"),
+         "            verify(identities[party], STATEMENT_CONTEXT, utf8(self.statements[party]), self.signatures[party])\n", "", "tests/protocols/test_agreement.py"),
     _one("fingerprints are pinned", RUNTIME + "daemon.py",
          "if name not in identities or fingerprint(identities[name]) != expected:", "if name not in identities:",
          "tests/parties/runtime/test_daemon_rules.py"),

@@ -51,11 +51,12 @@ from protocols.psi.covered import FeatureCovered
 from protocols.psi.feature_party import AlignFeatureParty
 from protocols.psi.joint import FeatureJoint
 from protocols.psi.parameters import AlignmentParams
-from protocols.role import Message
+from protocols.role import Message, Role
 from protocols.scorecard.batch import LabelBatch
 from protocols.scorecard.calibration import Calibration
 from protocols.scorecard.holdout import FeatureHoldout, LabelHoldout
 from protocols.scorecard.training import SETUP
+from protocols.scorecard.verdicts import Verdicts
 from protocols.scorecard.whitening import Whitening
 from protocols.state import pack, unpack
 from protocols.wire import codec, envelope_pb2, hub_pb2
@@ -324,11 +325,13 @@ def roles() -> Iterator[Parser]:
         ("protocols.scorecard.holdout.LabelScores.handle",))
     yield Parser("batch scores", lambda data: LabelBatch(("a", "b"), 3).handle(Message("a", "scores.batch", data)),
                  lambda: [bytes(12)], ())
+    yield Parser("verdict of a bank", lambda data: Verdicts("bank-1", ("bank-1", "bank-2"), True).handle(
+        Message("bank-2", "verdict", data)), lambda: [b"\0"], ("protocols.scorecard.verdicts.Verdicts.handle",))
     parts = {name: np.zeros(n) for name, n in slices.items()}
     yield Parser("seed of scores", lambda data: FeatureHoldout("b", "bank", ("a", "b"), parts).handle(
         Message("a", "seed", data)), lambda: [bytes(32)], ("protocols.scorecard.holdout.FeatureScores.handle",))
     yield Parser("verdict", _verdict, lambda: [b"\1"], ("protocols.scorecard.holdout.FeatureHoldout.handle",))
-    yield Parser("seeds of banks", lambda data: _bank().handle(Message("bank-1", "seeds", data)), _seeds,
+    yield Parser("seeds of banks", lambda data: _started(_bank()).handle(Message("bank-1", "seeds", data)), _seeds,
                  ("protocols.commons.common_encoding.CommonEncoding.handle",))
     for kind, good in (("held", bytes(8)), ("checkpoint", b"any")):
         yield Parser(f"exchange of checkpoints {kind}", lambda data, kind=kind: CheckpointExchange(
@@ -380,6 +383,11 @@ def _bank(name: str = "bank-2") -> CommonEncoding:
     return CommonEncoding(name, ("bank-1", "bank-2"), customers(1, 60), NEARLY_EXACT)
 
 
+def _started(role: Role) -> Role:
+    role.start()
+    return role
+
+
 @cache
 def _seeds() -> list[bytes]:
     return [message.payload for message in _bank("bank-1").start()]
@@ -414,7 +422,7 @@ def documents() -> Iterator[Parser]:
     yield Parser("hex", lambda data: from_hex(_text(data), 4), lambda: [b"00ff00ff"], (f"{audit}.from_hex",))
     yield Parser("join request", lambda data: enrol.JoinRequest.decode(data, "file"), lambda: [_join_request()],
                  ("protocols.node.enrol.JoinRequest.decode", "protocols.node.enrol._decode"), 40, True)
-    yield Parser("join bundle", lambda data: enrol.JoinBundle.decode(data, "file").certificates(),
+    yield Parser("join bundle", lambda data: enrol.JoinBundle.decode(data, "file").certificates("file"),
                  lambda: [_join_bundle()], ("protocols.node.enrol.JoinBundle.decode",), 40, True)
     yield Parser("archive", lambda data: archive.check(data, hashlib.sha256(data).hexdigest()),
                  lambda: [archive.build()[0]], ("protocols.node.archive._members_of",), 60)
@@ -522,12 +530,17 @@ PARSING = re.compile(r"_?(from_(bytes|json|canonical|toml_text|pem|secret_bytes|
                      r"unpack\w*|json_object)")
 SCANNED = ("protocols", "parties", "coordinator")
 EXEMPT = {
+    "protocols.role.Role.handle": "abstract",
+    "protocols.psi.joint.LabelJoint.handle": "refuses every message",
+    "protocols.psi.covered.LabelCovered.handle": "refuses every message",
+    "protocols.node.audit_log.AuditLog._decoded": "calls the decoders of protocols.audit on the node's own log",
     "coordinator.certs.PartySpec.parse": "an argument of the authority's own command line",
     "coordinator.config.parse_config": "the coordinator's own configuration file",
     "parties.runtime.tables.parse_table_config": "the party's own configuration file",
 }
 
 
+@cache
 def found_in_sources() -> set[str]:
     """Qualified names of functions that look like parsers, and of every role's `handle`."""
     found = set()

@@ -67,8 +67,9 @@ def test_reordered_frames(order: list[int]) -> None:
     frames = [bank.seal(part) for part in PARTS]
     handed = [frames[k] for k in order]
     assert taken(Careless.of(platform), handed) == [PARTS[k] for k in order]
-    assert taken(platform, handed) == PARTS[: next(k for k in range(4) if order[: k + 1] != list(range(k + 1)))]
-    assert platform.broken or order[0] == 0
+    ours = taken(platform, handed)
+    assert ours == PARTS[: len(ours)] and len(ours) < len(PARTS), "what is taken is the beginning, in order"
+    assert platform.broken, "the link makes a new session and sends the rest again"
 
 
 def test_frames_of_an_earlier_session_are_none_of_this_one() -> None:

@@ -149,7 +149,7 @@ def test_time_and_memory_are_bounded(name: str) -> None:
 
 @pytest.mark.parametrize("vector", FOUND, ids=lambda v: f"{v['parser']}: {v['what']}")
 def test_what_fuzzing_found_stays_mended(vector: dict) -> None:
-    data = bytes.fromhex(vector["hex"]) * vector.get("times", 1)
+    data = vector.get("text", "").encode() + bytes.fromhex(vector.get("hex", "")) * vector.get("times", 1)
     assert survives(PARSERS[vector["parser"]].take, data) is False
 
 
