@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.attacks.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
-RUN_S = 280.0
+RUN_S = 900.0
 PASSED, FAILED = 0, 1  # of pytest; anything else is no answer
 
 
@@ -73,7 +73,8 @@ def _environment(tree: Path) -> dict[str, str]:
 def require_copy(tree: Path) -> None:
     """Unusable unless tests in the copy import the copy and not the checkout."""
     code = "import coordinator, parties, protocols; print(coordinator.__file__, parties.__file__, protocols.__file__)"
-    told = subprocess.run([sys.executable, "-c", code], cwd=tree, env=_environment(tree), capture_output=True, text=True)
+    told = subprocess.run([sys.executable, "-c", code], cwd=tree, env=_environment(tree), capture_output=True,
+                          text=True)
     if told.returncode or not all(path.startswith(str(tree)) for path in told.stdout.split()):
         raise Unusable(f"expected modules of the copy at {tree}, got {told.stdout or told.stderr}")
 

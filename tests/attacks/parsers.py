@@ -74,8 +74,8 @@ SHAPE = (30, 3)
 
 @dataclass(frozen=True)
 class Parser:
-    """`take` gets bytes that anybody may have made; `good` are such that it takes; `covers`: qualified names; `examples`:
-    how many damaged inputs a run of the tests tries; `json`: damage the tree, too."""
+    """`take` gets bytes that anybody may have made; `good` are such that it takes; `covers`: qualified names;
+    `examples`: how many damaged inputs a run of the tests tries; `json`: damage the tree, too."""
 
     name: str
     take: Callable[[bytes], object]
@@ -127,7 +127,8 @@ def pair() -> tuple[sealing.Session, sealing.Session]:
 def plan() -> plans.Plan:
     return plans.Plan.model_validate({
         "purpose": "credit-scoring", "label_party": "bank", "feature_parties": ["platform"],
-        "parties": {"bank": {"table": "loans", "columns": ["age"]}, "platform": {"table": "users", "columns": ["pay"]}}})
+        "parties": {"bank": {"table": "loans", "columns": ["age"]},
+                    "platform": {"table": "users", "columns": ["pay"]}}})
 
 
 @cache
@@ -170,7 +171,8 @@ def wire() -> Iterator[Parser]:
         good = [bytes.fromhex(v["hex"]) for v in vectors if v["type"] == label] or [b"\x08\x01"]
         yield Parser(f"wire {label}", lambda data, cls=cls: codec.decode(cls, data, codec.MAX_FRAME_BYTES),
                      lambda good=good: good, ("protocols.wire.codec.decode",))
-    yield Parser("chunks", _assemble, lambda: [codec.encode(envelope_pb2.Sealed(envelope=chunk)) for chunk in _chunks()],
+    yield Parser("chunks", _assemble,
+                 lambda: [codec.encode(envelope_pb2.Sealed(envelope=chunk)) for chunk in _chunks()],
                  ("protocols.wire.chunks.Assembler.add",))
     yield Parser("hello", lambda data: sealing.respond(context(), data),
                  lambda: [sealing.Initiator(context("bank", "platform")).hello],
@@ -526,8 +528,8 @@ def all_parsers() -> dict[str, Parser]:
 
 # ---------------------------------------------------------------- is any missing?
 
-PARSING = re.compile(r"_?(from_(bytes|json|canonical|toml_text|pem|secret_bytes|hex)|public_from_hex|decode\w*|parse\w*|"
-                     r"unpack\w*|json_object)")
+PARSING = re.compile(r"_?(from_(bytes|json|canonical|toml_text|pem|secret_bytes|hex)|public_from_hex|decode\w*|"
+                     r"parse\w*|unpack\w*|json_object)")
 SCANNED = ("protocols", "parties", "coordinator")
 EXEMPT = {
     "protocols.role.Role.handle": "abstract",

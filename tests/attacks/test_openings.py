@@ -11,7 +11,9 @@ from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.params import DEGREE
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
+from protocols.errors import DataError
 from protocols.scorecard.holdout import SCORE_STEP_BITS, coarse
+from protocols.scorecard.training import MAXIMUM_HINTS
 from tests.attacks.polynomials import Hints, centred, quotient, secret_of, transformed_quotient
 from tests.attacks.watching import Watched
 
@@ -113,7 +115,7 @@ def test_key_from_one_opening_without_flood(keys, peer) -> None:
     ours = key_from_exact(opening, opening.flooded)
     assert (np.abs(ours) <= 1).mean() < 0.001
     error = RING.to_float(RING.sub(opening.flooded, RING.encode_ints(opening.exact.tolist()))) / 2.0**FLOOD_BITS
-    assert 0 <= error.min() and error.max() <= 1, "at a scale of 2^104 this costs 2^-16"
+    assert error.min() >= 0 and error.max() <= 1, "at a scale of 2^104 this costs 2^-16"
 
 
 def test_key_from_two_truncated_openings(keys, peer) -> None:
@@ -169,6 +171,14 @@ def test_released_coefficients_are_flooded_wider_than_their_error(training: Watc
     spread = RING.to_float(RING.sub(held, share)) / 2.0**training.layout.weight_bits
     assert np.abs(spread).max() <= 2.0**-12
     assert np.abs(spread).max() > 2.0**-18, "no flood at all, or one narrower than the error of the shares"
+
+
+def test_a_key_opens_no_more_numbers_than_its_security_allows(training: Watched) -> None:
+    """Each opened number lowers the key's dimension by at most one; two go to the norms."""
+    training.platform._check_size(3, np.array([MAXIMUM_HINTS - 2]))
+    for bank, platform in ((3, MAXIMUM_HINTS - 1), (MAXIMUM_HINTS - 1, 4)):
+        with pytest.raises(DataError, match="at most 1022 whitened columns a side"):
+            training.platform._check_size(bank, np.array([platform]))
 
 
 def test_the_norms_of_the_step_are_flooded(training: Watched) -> None:

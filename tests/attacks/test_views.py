@@ -1,4 +1,4 @@
-"""Each party's recorded view beside a simulated one; uniform shares; nothing used twice. README.md: what this proves."""
+"""Each party's recorded view beside a simulated one; uniform shares; nothing twice. README.md: what this proves."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
