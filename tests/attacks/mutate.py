@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if given.list or not chosen:
         print("\n".join(f"{m.name:<42} {m.file}" for m in chosen) or f"no mutation has {given.only!r} in its name")
         return 0 if chosen else 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that tests under way and the copy end with this
     began = time.monotonic()
     print(f"{'taken out':<42} {'tests':<6} {'time':>7}  which")
     try:

@@ -10,6 +10,7 @@ from protocols.audit import Record, row_commitment
 from protocols.crypto.group import hash_to_group
 from protocols.errors import DataError, PolicyRefused
 from protocols.merkle import leaf_hash
+from protocols.policy import Policy
 from protocols.psi.aligner import _DOMAIN
 from protocols.psi.feature_party import AlignFeatureParty
 from protocols.psi.label_party import AlignLabelParty
@@ -64,6 +65,11 @@ def test_online_only_as_many_as_were_declared() -> None:
         online(SPACE, declared=300)
     with pytest.raises(DataError, match="more than the 300 declared"):
         AlignFeatureParty(SPACE, "bank", PARAMS)
+    policy = Policy(purposes=("credit-scoring",), peers={"platform": {"fingerprint": "0" * 64, "maximum_rows": 300,
+                                                                       "maximum_rows_per_quarter": 500}})
+    policy.check_tested("platform", 300, earlier=200)
+    with pytest.raises(PolicyRefused, match="300 rows after 201"):
+        policy.check_tested("platform", 300, earlier=201)
 
 
 def test_a_handful_of_people_is_not_singled_out() -> None:

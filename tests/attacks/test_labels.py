@@ -192,4 +192,6 @@ def test_bins_of_one_person_from_two_runs() -> None:
         POLICY.check_spent(NEARLY_EXACT.rho, 0.0)
     with pytest.raises(PolicyRefused, match="after 0.95"):
         POLICY.check_spent(0.1, 0.95)
+    with pytest.raises(PolicyRefused, match="minimum_change_rows"):
+        POLICY.check_growth("platform", 1)
 

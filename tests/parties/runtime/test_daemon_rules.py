@@ -20,7 +20,7 @@ from parties.runtime.config import LoadedParty
 from parties.runtime.daemon import Daemon
 from parties.runtime.run_driver import RunDriver
 from protocols.agreement import sign_statement, statement
-from protocols.crypto.identity import fingerprint
+from protocols.crypto.identity import IdentityKey, fingerprint
 from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
 from protocols.node.archive import code_digest
 from protocols.node.identity_files import load_identity
@@ -201,6 +201,14 @@ def test_a_peer_with_other_code_or_none_is_refused(boot, home, code):
     own = node.agree(agree_body(home, RUN, plan()))
     with pytest.raises(TrustError, match="different code"):
         node.execute(execute_body(home, own, RUN, plan(), code=code))
+
+
+def test_another_identity_than_the_pinned_one_is_refused(boot, home):
+    """A coordinator that names keys of its own, whatever certificates it can make."""
+    body = agree_body(home, RUN, plan())
+    body["identities"]["platform"] = IdentityKey.generate().public.hex()
+    with pytest.raises(TrustError, match="fingerprint pinned"):
+        boot().agree(body)
 
 
 def test_a_run_agreed_on_under_another_policy_does_not_start(boot, home):
