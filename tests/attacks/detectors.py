@@ -49,24 +49,22 @@ def alike(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def repeated_blocks(payloads: Iterable[tuple[str, bytes]], skip: int = 32) -> set[tuple[str, str]]:
-    """Pairs of names of payloads that have an aligned block of 16 bytes in common, or twice the same payload.
+    """Pairs of names of payloads that have an aligned block of 16 bytes in common; a payload may pair with itself.
 
     `skip`: what stands before the first random byte: tags and lengths are the same everywhere. A seed, a share, a
     ciphertext's coefficients: none may ever come again in a run.
     """
-    seen: dict[bytes, str] = {}
-    found = set()
+    names, blocks = [], []
     for name, payload in payloads:
-        own: set[bytes] = set()
-        for start in range(skip, len(payload) - BLOCK + 1, BLOCK):
-            block = payload[start : start + BLOCK]
-            if block in own or block == bytes(BLOCK):
-                continue
-            own.add(block)
-            if block in seen:
-                found.add((seen[block], name))
-        seen.update(dict.fromkeys(own, name))
-    return found
+        count = max(0, (len(payload) - skip) // BLOCK)
+        names.append(name)
+        blocks.append(np.frombuffer(payload, "<u8", 2 * count, skip if count else 0).reshape(count, 2))
+    owner = np.repeat(np.arange(len(names)), [len(part) for part in blocks])
+    words = np.concatenate(blocks)
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    words, owner = words[order], owner[order]
+    again = np.flatnonzero((words[1:] == words[:-1]).all(axis=1) & words[1:].any(axis=1))
+    return {(names[one], names[other]) for one, other in np.sort([owner[again], owner[again + 1]], axis=0).T}
 
 
 def reused_masks(shares: Mapping[str, Sequence[np.ndarray]]) -> set[str]:
