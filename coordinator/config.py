@@ -117,6 +117,8 @@ def parse_config(text: str, source: Path) -> CoordinatorConfig:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise ConfigError(f"{source.name}: cannot be read as TOML ({fault})") from None
+    except RecursionError:
+        raise ConfigError(f"{source.name}: cannot be read as TOML (values nested too deeply)") from None
     if "source" in content:
         raise ConfigError(f"{source.name}: setting source: unknown setting")
     try:

@@ -72,7 +72,7 @@ class Record:
     def decode(cls, line: bytes) -> Record:
         """Strict inverse of `encode`."""
         value = exact_fields(parse_canonical_json(line, MAX_RECORD_BYTES), "at", "body", "index", "kind", "salt")
-        if value["kind"] not in KINDS:
+        if not isinstance(value["kind"], str) or value["kind"] not in KINDS:
             raise MalformedMessage(f"expected a record of kind {', '.join(KINDS)}, got another")
         if not isinstance(value["body"], dict):
             raise MalformedMessage("expected an object as the body of a record")

@@ -34,6 +34,8 @@ class Strict(BaseModel):
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source}: not valid TOML ({error})") from None
+        except RecursionError:
+            raise ConfigError(f"{source}: not valid TOML (values nested too deeply)") from None
         except ValidationError as error:
             raise ConfigError(f"{source}: {first_problem(error)}") from None
 
@@ -181,6 +183,14 @@ def may_score(model: dict[str, str], scoring: dict[str, str]) -> bool:
     """Whether parties in these seats can score with a model of those: all its platforms, and one of its banks."""
     banks = {name for name, seat in model.items() if seat == "label"}
     return scoring.items() <= model.items() and not (model.keys() - scoring.keys()) - banks
+
+
+def utf8(text: str) -> bytes:
+    """The bytes of a text; MalformedMessage for one that has none: JSON can escape half of a surrogate pair."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise MalformedMessage("text that cannot be written as UTF-8") from None
 
 
 def first_problem(error: ValidationError) -> str:

@@ -37,7 +37,7 @@ from protocols.node.at_rest import ledger_box, releases_box
 from protocols.node.audit_log import AuditLog
 from protocols.node.identity_files import load_identity
 from protocols.node.installation import signed_digests
-from protocols.plan import Plan, canonical_json, may_score, parse_canonical_json, seats
+from protocols.plan import Plan, canonical_json, may_score, parse_canonical_json, seats, utf8
 
 log = logging.getLogger("sealscore.daemon")
 HELLO_EVERY_S = 30.0
@@ -356,7 +356,7 @@ class Daemon:
             self._party.policy.check_peer_rows(name, told[name].get("rows"))
         agreement = SignedAgreement(run, plan, texts, signatures)
         agreement.check(identities)
-        if len({entry.get("code") for entry in told.values()}) != 1:
+        if len({canonical_json(entry.get("code")) for entry in told.values()}) != 1:
             raise TrustError("the parties run different code; install the same version of sealscore on all nodes")
         if texts[self._party.name] != self._statement(run, plan):
             raise TrustError("the statement in this party's name is not the one it signed")
@@ -419,7 +419,7 @@ def _plan(body: dict[str, Any]) -> Plan:
     text = body.get("plan")
     if not isinstance(text, str):
         raise MalformedMessage("expected a plan in canonical form")
-    return Plan.from_canonical(text.encode())
+    return Plan.from_canonical(utf8(text))
 
 
 def _identities(body: dict[str, Any]) -> dict[str, bytes]:
@@ -443,7 +443,7 @@ def _text(entry: Any, name: str) -> str:
 
 
 def _statement_object(text: str) -> dict[str, Any]:
-    value = parse_canonical_json(text.encode(), MAX_STATEMENT_BYTES)
+    value = parse_canonical_json(utf8(text), MAX_STATEMENT_BYTES)
     if not isinstance(value, dict):
         raise MalformedMessage("expected each statement as a JSON object")
     return value

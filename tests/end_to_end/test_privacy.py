@@ -26,6 +26,7 @@ from protocols.scorecard.holdout import coarse
 from protocols.state import unpack
 from protocols.wire import codec
 from protocols.wire.hub_pb2 import FrameKind, HubFrame
+from tests.attacks.detectors import repeated_blocks
 from tests.end_to_end import support
 from tests.end_to_end.leaks import Detector, Needle, id_needles, vector_needles
 from tests.end_to_end.recorded import RecordedFederation
@@ -213,6 +214,17 @@ def test_two_runs_share_no_payload_and_no_frame(runs, tape) -> None:
     assert len(set(fresh)) == len(fresh) > 100
     blocks = [data[k:k + 32] for data in fresh for k in range(1024, len(data) - 31, 1024)]  # past the headers
     assert len(set(blocks)) == len(blocks) > 10_000
+
+
+def test_no_block_of_a_training_comes_twice(tape) -> None:
+    """No seed, no share and no ciphertext in part or whole, over both nodes and both runs."""
+    payloads = [(f"{party} {number} {entry.name}", entry.data)
+                for number, (party, entry) in enumerate(of(tape, "payload")) if entry.name.startswith("train.")]
+    assert len(payloads) > 200 and sum(len(data) for _, data in payloads) > 20_000_000
+    assert repeated_blocks(payloads) == set()
+    largest = max(payloads, key=lambda payload: len(payload[1]))
+    again = [*payloads, ("planted", bytes(64) + largest[1][4096:8192])]
+    assert repeated_blocks(again) == {(largest[0], "planted")}
 
 
 def test_sealed_frames_never_repeat_and_sessions_are_fresh(runs, tape) -> None:
