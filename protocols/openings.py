@@ -33,6 +33,7 @@ class Kind:
     readme: str
     in_parts: bool = False  # comes in several messages that add up; any other is opened once to each learner
     several_platforms: bool = False  # only with more than one
+    encoding: str | None = None  # only with this encoding
 
 
 TABLE = (
@@ -44,6 +45,8 @@ TABLE = (
          BETWEEN_BANKS, "training", False, "commons"),
     Kind("commons.moments", "train", "encode", "noised numbers of rows per pair of bins, over all banks",
          BETWEEN_BANKS, "training", False, "commons"),
+    Kind("woe.counts", "train", "encode", "how many training rows of each of the receiver's bins have label 1, noised "
+         "if the plan says so", (("bank", "platform"),), "training", False, "woe", encoding="woe"),
     Kind("scale", "train", "train", "number of training rows and size of the own columns, as powers of √2",
          BETWEEN_BANKS, "training", False, "scorecard"),
     Kind("step.norms", "train", "train", "two norms of the power iteration, of all parties together",
@@ -81,6 +84,7 @@ def expected(plan: Plan, giver: str, learner: str) -> list[Kind]:
     """What a run of this plan opens from one party to another, in the order of the phases."""
     several = len(plan.feature_parties) > 1
     return [kind for kind in TABLE if allowed(plan.kind, kind.name) and (several or not kind.several_platforms)
+            and kind.encoding in (None, plan.model.encoding)
             and any(giver in seated(plan, one) and learner in seated(plan, other) for one, other in kind.routes)]
 
 
