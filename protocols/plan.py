@@ -58,9 +58,13 @@ class ModelPlan(Strict):
 
     kind: Literal["scorecard"] = "scorecard"
     encoding: Literal["dummy", "numeric", "woe"] = "dummy"
-    bins: int = Field(5, ge=2, le=32, description="quantile bins per numeric column (dummy)")
+    bins: int = Field(5, ge=2, le=32, description="quantile bins per numeric column (dummy, woe)")
     minimum_support: int = Field(20, ge=20, description="rows a bin needs; smaller bins are merged")
-    activation: Literal["anchored"] = "anchored"
+    woe_rho: float = Field(0, ge=0, le=10, description="woe: privacy (zCDP) of a label in the counts that each "
+                           "platform gets; 0: exact counts")
+    activation: Literal["anchored", "deg1", "deg3"] = "anchored"
+    event_rate: float = Field(0.1, gt=0.001, lt=0.999, description="deg1, deg3: share of events that the activation is "
+                              "made for; public, so round it coarsely")
     steps: int = Field(8, ge=1, le=64, description="accelerated full-batch steps; fixed in advance")
     l2: float = Field(0.001, ge=0, le=1, description="ridge per row on whitened coordinates, intercept excluded")
     release: Literal["owner", "shared"] = "owner"
@@ -138,6 +142,8 @@ class Plan(Strict):
             raise ValueError("label_parties and feature_parties must be different parties")
         if named != set(self.parties):
             raise ValueError(f"[parties] must have exactly {', '.join(sorted(named))}")
+        if self.model.woe_rho and self.model.encoding != "woe":
+            raise ValueError("model.woe_rho belongs to model.encoding = 'woe'")
         if (self.kind == "score") != (self.model_id is not None):
             raise ValueError("model_id belongs to a plan of kind score, and only there")
         return self._banks_agree()
@@ -152,6 +158,8 @@ class Plan(Strict):
             raise ValueError("all label_parties must bring the same columns in the same order")
         if self.model.encoding != "dummy":
             raise ValueError("several label_parties need model.encoding = 'dummy'")
+        if self.model.activation != "anchored":
+            raise ValueError("several label_parties need model.activation = 'anchored'")
         return self
 
     def canonical(self) -> bytes:

@@ -20,7 +20,8 @@ from protocols.node.audit_log import AuditLog
 from protocols.role import Message, Opening
 
 LEDGER = "ledger.openings"
-COEFFICIENTS = "coefficients"
+COEFFICIENTS, WOE_COUNTS = "coefficients", "woe.counts"
+EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS})  # what the ledger of releases counts, once it was opened
 
 
 class Egress:

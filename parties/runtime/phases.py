@@ -32,6 +32,7 @@ from parties.runtime.scores import write_scores
 from parties.runtime.side import ParallelMap, Side
 from parties.runtime.tables import Table, load_table
 from parties.runtime.vault import Vault
+from parties.runtime.woe import BankWoe, PlatformWoe, WoeInputs, told
 from protocols.agreement import SignedAgreement
 from protocols.audit import SALT_BYTES, row_commitment
 from protocols.binning.columns import ColumnData
@@ -47,6 +48,7 @@ from protocols.node.at_rest import scores_box
 from protocols.node.audit_log import AuditLog
 from protocols.plan import Plan, seats
 from protocols.psi.parameters import UNKNOWN, Alignment
+from protocols.psi.slices import TRAIN
 from protocols.role import Role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 from protocols.scorecard.verdicts import Verdicts
@@ -124,6 +126,7 @@ class Phases:
         self._store, self._drive, self._side = store, drive, node.side()
         self._circle: Circle | None = None
         self._lacking = 0  # training rows that a party has no columns for
+        self._counted = 0  # event counts without noise that were opened (woe): equations, as coefficients are
 
     # -- align
 
@@ -208,11 +211,30 @@ class Phases:
             self._spend(joint[self._name].rows)
         rows = {bank: alignment.rows for bank, alignment in joint.items()}
         slices = {bank: alignment.slices for bank, alignment in joint.items() if alignment.slices is not None}
-        fit = self._fit_together if together else None
-        prepared = prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
+        if self._plan.model.encoding == "woe":
+            prepared = self._encode_woe(rows, slices)
+        else:
+            fit = self._fit_together if together else None
+            prepared = prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
         if self._people is not None:
             self._people.prepared(self._table().ids, prepared)
         return prepared
+
+    def _encode_woe(self, rows: dict[str, np.ndarray], slices: dict[str, np.ndarray]) -> Prepared:
+        """Bins here, the events in a platform's bins out of sums with the bank; a plan with woe has one bank."""
+        (bank, aligned), table = next(iter(rows.items())), self._table()
+        slices = slices or {bank: slices_of(table, aligned, self._plan)}
+        inputs = WoeInputs(self._plan, self._name, table, aligned[slices[bank] == TRAIN], self._node.releases,
+                           functools.partial(self._drive, "encode"))
+        fit = BankWoe(inputs, self._run, self._node.party.policy, functools.partial(self._may_count, inputs)) \
+            if self._name == bank else PlatformWoe(inputs)
+        prepared = prepare(table, rows, self._name, self._plan, fit, slices)
+        self._counted = fit.counted
+        return prepared
+
+    def _may_count(self, inputs: WoeInputs, counts: int) -> None:
+        """Few enough exact counts for the rows, as for coefficients, or PolicyRefused."""
+        self._check_equations(inputs.people(), len(inputs.training), 0, counts)
 
     def _spend(self, rows: np.ndarray) -> None:
         """Within what the policy allows the counts of all common encodings to say about a person."""
@@ -239,7 +261,8 @@ class Phases:
         model, plan = self._plan.model, self._plan
         check = functools.partial(self._check_release, prepared)
         config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
-                                self._node.party.policy.tile_cache_bytes, model.intercepts)
+                                self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
+                                model.event_rate)
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, plan, self._keys, config, public, self._circle)
         return self._drive("train", role)
@@ -249,12 +272,17 @@ class Phases:
 
         A platform's coefficients are equations about the labels of the people whom it knows, so no others count.
         """
-        ids, releases = self._table().ids, self._node.releases
+        ids = self._table().ids
         people = [ids[row] for row in prepared.training_rows]
+        self._check_equations(people, rows, coefficients, self._counted)
+
+    def _check_equations(self, people: list[str], rows: int, coefficients: int, counts: int) -> None:
+        releases = self._node.releases
         training = bytes.fromhex(self._plan.digest()) + self._store.get("table")
-        releases.record(self._run, training, people, coefficients)  # first: of two runs at once one must see the other
-        self._node.party.policy.check_rows(rows - self._lacking, coefficients,
-                                           releases.earlier(self._run, training, people))
+        # first: of two runs at once one must see the other
+        releases.record(self._run, training, people, coefficients + counts)
+        earlier = releases.earlier(self._run, training, people)
+        self._node.party.policy.check_rows(rows - self._lacking, coefficients, earlier, counts)
 
     def _keys(self) -> KeyPair:
         """Fresh for every training; kept until it ends, so that it can go on after a crash."""
@@ -298,7 +326,7 @@ class Phases:
         report = self._side.report(prepared, own, role) | {
             "training": {"rows": own.rows, "columns": len(own.own), "columns_peer": own.columns_peer,
                          "steps": own.steps, "step_grid": own.grid},
-        }
+        } | told(self._plan.model)
         self._store.put("report", json.dumps(report).encode())
         self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from parties.runtime import roster
 from parties.runtime.bulk import Bulk
-from parties.runtime.egress import COEFFICIENTS, Egress
+from parties.runtime.egress import EQUATIONS, Egress
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
 from parties.runtime.people import RunPeople
@@ -216,7 +216,7 @@ class RunDriver:
         self._phase = phase or self._phase
         if state != "finished":
             self._node.vault.discard(model_id(self.run))
-            if COEFFICIENTS not in self._egress.openings():
+            if EQUATIONS.isdisjoint(self._egress.openings()):
                 self._node.releases.forget(self.run)
                 self._node.ledger.unshare(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})

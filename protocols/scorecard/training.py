@@ -41,6 +41,7 @@ from protocols.errors import ConfigError, DataError, MalformedMessage
 from protocols.plan import MOST_BANKS
 from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
+from protocols.scorecard.activation import ActivationName
 from protocols.state import pack, unpack
 
 SETUP = struct.Struct("<QQI")  # training rows of the two, of all banks (declared), columns of the sender's block
@@ -63,11 +64,20 @@ class TrainingConfig:
     check_rows: Callable[[int, int], None]
     cache_bytes: int
     intercepts: Literal["bank", "common"] = "bank"
+    activation: ActivationName = "anchored"
+    event_rate: float = 0.1  # public; centre of the polynomial activations
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.platforms) <= MOST_SUMMANDS or not 1 <= len(self.banks) <= MOST_BANKS:
             raise ConfigError(f"expected 1 to {MOST_BANKS} banks and 1 to {MOST_SUMMANDS} platforms in a training, got "
                               f"{len(self.banks)} and {len(self.platforms)}")
+        if self.several and self.activation != "anchored":
+            raise ConfigError(f"expected activation 'anchored' for several banks, got {self.activation!r}")
+
+    @property
+    def degree(self) -> int:
+        """Of the activation as a polynomial in z; anchored is linear in z row by row."""
+        return 3 if self.activation == "deg3" else 1
 
     @property
     def lead(self) -> str:
@@ -177,7 +187,7 @@ class Trainer(Role):
         if self.peer_public is not None:
             self._take_keys(self.peer_public)
         if "widths" in self._s:
-            self._layout = fixed.choose(self._s["rows"], self._total(), self._config.steps)
+            self._layout = self._chosen_layout()
         if "result" in self._s:
             self._result = self._coefficients(self._s.pop("result"))
 
@@ -225,6 +235,9 @@ class Trainer(Role):
                             f"banks and {int(widths.sum())} of the platforms")
         rows = fixed.fewest_rows(self._s["rows"]) if self._config.several else self._s["rows"]
         self._config.check_rows(rows, bank_columns + int(widths.sum()))
+
+    def _chosen_layout(self) -> fixed.Layout:
+        return fixed.choose(self._s["rows"], self._total(), self._config.steps, self._config.degree)
 
     def _take_keys(self, public: bytes) -> None:
         """Public keys of all who ask this party, in the plan's order."""
