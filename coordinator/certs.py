@@ -23,7 +23,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import TrustError, UsageError
-from protocols.node.identity_files import read_private, trust_json, write_identity, write_private
+from protocols.node.enrol import openssh, sign_supernode
+from protocols.node.identity_files import load_identity, read_private, trust_json, write_identity, write_private
 from protocols.node.tls import check_dates
 
 COORDINATOR = "coordinator"
@@ -160,7 +161,7 @@ def _write_federation(root: Path, parties: Sequence[PartySpec], validity: Validi
     identities = {COORDINATOR: write_node(root / COORDINATOR, COORDINATOR, authority, validity, hosts)}
     for party in parties:
         identities[party.name] = write_node(root / party.name, party.name, authority, validity)
-        _write_supernode_key(root / party.name / "flower", party.name)
+        _write_supernode_key(root / party.name, party.name)
     (root / "trust.json").write_bytes(trust_json(identities))
     return identities
 
@@ -179,14 +180,16 @@ def write_node(home: Path, name: str, authority: Authority, validity: Validity, 
     return identity.public
 
 
-def _write_supernode_key(directory: Path, name: str) -> None:
-    """Flower wants an EC P-384 key pair in OpenSSH's formats."""
+def _write_supernode_key(home: Path, name: str) -> None:
+    """Flower wants an EC P-384 key pair in OpenSSH's formats; the node's identity signs the public one."""
+    directory = home / "flower"
     directory.mkdir(mode=0o700)
     key = ec.generate_private_key(ec.SECP384R1())
     write_private(directory / "supernode.key", key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()))
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    (directory / "supernode.pub").write_bytes(public + b" " + name.encode() + b"\n")
+    public = openssh(key.public_key())
+    (directory / "supernode.pub").write_text(f"{public} {name}\n", encoding="ascii")
+    (directory / "supernode.sig").write_bytes(sign_supernode(load_identity(home), name, public))
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey,

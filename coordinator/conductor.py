@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from coordinator.registry import TERMINAL, Registry, model_id_of
+from coordinator.registry import TERMINAL, WAITING, Registry, model_id_of
 from protocols.agreement import SignedAgreement
 from protocols.audit import from_hex
 from protocols.crypto.identity import SIGNATURE_BYTES, public_from_hex
@@ -21,7 +21,9 @@ from protocols.plan import Plan
 Body = dict[str, Any]
 ME = "coordinator"
 UNDER_WAY = ("running", "publishing")
+APPROVAL = "approval"  # the phase in which a person of a party decides
 POLL_S = 0.5
+APPROVAL_POLL_S = 3.0
 TURN_S = 30.0  # between the start of a Flower run and the registry's note of it
 CANCEL_GRACE_S = 20.0
 
@@ -117,7 +119,7 @@ class Conductor:
         self._enter("agreeing", "agree")
         plan_text = self._plan.canonical().decode()
         body = {"run": self._run, "plan": plan_text, "identities": self._identities}
-        replies = self._ask("agree", dict.fromkeys(self._parties, body))
+        replies = self._agreed(body)
         signed = {p: {"statement": _text(p, r, "statement"), "signature": _text(p, r, "signature")}
                   for p, r in replies.items()}
         agreement = self._checked(signed)
@@ -125,6 +127,35 @@ class Conductor:
         self._trail.agreement(agreement)
         self._note("agree", "finished")
         return signed
+
+    def _agreed(self, body: Body) -> dict[str, Body]:
+        """Ask until no party waits for a person to approve the run, at most as long as the plan gives the run."""
+        end, replies, waiting = self._clock() + self._plan.limits.run_deadline_s, {}, self._parties
+        while True:
+            replies |= self._ask("agree", dict.fromkeys(waiting, body))
+            waiting = [party for party in self._parties if replies[party].get("waiting") == APPROVAL]
+            self._note_waiting(replies, waiting)
+            if not waiting:
+                return replies
+            if self._clock() > end:
+                cause = f"nobody approved the run within limits.run_deadline_s = {self._plan.limits.run_deadline_s} s"
+                next_step = f"have it approved at {' and '.join(waiting)}, then `sealscore runs resume {self._run}`"
+                raise RunFailed(waiting[0], APPROVAL, cause, next_step)
+            self._pause(APPROVAL_POLL_S)
+
+    def _note_waiting(self, replies: dict[str, Body], waiting: list[str]) -> None:
+        """Say which parties wait, and of those that did that they do no longer."""
+        held = {row["party"] for row in self._registry.progress(self._run) if row["phase"] == APPROVAL}
+        for party in replies:
+            if party in waiting or party in held:
+                state = WAITING if party in waiting else "finished"
+                self._registry.record_progress(self._run, party, {"phase": APPROVAL, "state": state})
+
+    def _pause(self, seconds: float) -> None:
+        end = self._clock() + seconds
+        while self._clock() < end:
+            self._stop()
+            self._sleep(POLL_S)
 
     def _checked(self, signed: Body) -> SignedAgreement:
         """The agreement, signed by the identities in this coordinator's configuration."""

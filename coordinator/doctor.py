@@ -11,7 +11,7 @@ from coordinator.config import CoordinatorConfig, load_config, split_address
 from coordinator.launch import is_serving
 from coordinator.registry import Registry
 from protocols.errors import SealscoreError
-from protocols.node.enrol import JoinRequest, names_of, supernode_key, text_digest
+from protocols.node.enrol import names_of, supernode_key, text_digest
 from protocols.node.health import Finding, collect, ok, problem, reach_front, reach_hub, warning
 from protocols.node.identity_files import load_identity
 from protocols.node.node_file import NodeFile
@@ -63,15 +63,9 @@ def _parties(config: CoordinatorConfig) -> Iterator[Finding]:
 
 
 def _party_key(config: CoordinatorConfig, name: str) -> str:
-    """Digest of a party's SuperNode key, checked against the request it came with if that is kept."""
-    party = config.parties[name]
-    text = config.resolve(party.supernode_public_key).read_text(encoding="utf-8")
+    """Digest of a party's SuperNode key, which its identity signed."""
+    text = members.signed_key(config, name)
     supernode_key(text)
-    kept = members.request_path(config, name)
-    if kept.exists():
-        request = JoinRequest.decode(kept.read_bytes(), kept.name)
-        if (request.identity, text_digest(str(request.supernode))) != (party.identity, text_digest(text)):
-            raise SealscoreError(f"identity or SuperNode key is not that of {kept.name}, which {name} signed")
     return text_digest(text)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from coordinator.config import CoordinatorConfig
 from coordinator.plan_file import catalogues_of, require_sound
-from coordinator.registry import ACTIVE, ATTEMPTS, TERMINAL, Registry, new_run_id
+from coordinator.registry import ACTIVE, ATTEMPTS, TERMINAL, WAITING, Registry, new_run_id
 from protocols.errors import RunFailed, SealscoreError, UsageError
 from protocols.node.progress import PhaseProgress, ProgressView
 from protocols.plan import Plan
@@ -128,7 +128,16 @@ def follow(config: CoordinatorConfig, registry: Registry, run: str, view: Progre
 
 def _headline(registry: Registry, row: dict[str, Any]) -> str:
     again = continued_text(attempts_of(registry, row["id"])) if row["state"] in ACTIVE else ""
-    return "; ".join(filter(None, (_HEADLINES[row["state"]], again)))
+    waiting = waiting_at(registry, row)
+    told = f"waiting for approval at {', '.join(waiting)}" if waiting else _HEADLINES[row["state"]]
+    return "; ".join(filter(None, (told, again)))
+
+
+def waiting_at(registry: Registry, row: dict[str, Any]) -> list[str]:
+    """Parties where a run that is being agreed on waits for a person."""
+    if row["state"] != "agreeing":
+        return []
+    return [report["party"] for report in registry.progress(row["id"]) if report["state"] == WAITING]
 
 
 def attempts_of(registry: Registry, run: str) -> dict[str, Any]:
@@ -172,12 +181,15 @@ def summary(registry: Registry, row: dict[str, Any]) -> dict[str, Any]:
     """A run as one JSON object."""
     plan, result = json.loads(row["plan_json"]), json.loads(row["result_json"] or "null")
     phases = [{**vars(r), "seconds": round(r.seconds, 3)} for r in rows_of(registry, row["id"])]
+    model = (result or {}).get("model_id")
     failure = {k: row[k] for k in ("party", "phase", "cause", "next_step")} if row["state"] == "failed" else None
     return {
         "run": row["id"], "state": row["state"], "kind": plan["kind"], "purpose": plan["purpose"],
         "created_at": row["created_at"], "updated_at": row["updated_at"], "plan_digest": row["plan_digest"],
         "attempts": attempts_of(registry, row["id"]), "agreement": row["agreement_digest"],
-        "model_id": (result or {}).get("model_id"), "failure": failure, "result": result, "progress": phases,
+        "waiting_for_approval": waiting_at(registry, row), "model_id": model,
+        "revoked_by": registry.revoked_by(model) if model else {}, "failure": failure, "result": result,
+        "progress": phases,
     }
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from coordinator.config import CoordinatorConfig, load_config, parse_config
 from protocols.crypto.identity import fingerprint
 from protocols.errors import ConfigError, SealscoreError, TrustError, UsageError
-from protocols.node.enrol import COORDINATOR, JoinRequest, text_digest
+from protocols.node.enrol import COORDINATOR, JoinRequest, check_supernode, text_digest
 from protocols.node.identity_files import load_identity, sync_folder
 from protocols.node.joining import replace_file
 
@@ -83,6 +83,34 @@ def key_path(config: CoordinatorConfig, name: str) -> Path:
 def request_path(config: CoordinatorConfig, name: str) -> Path:
     """Where the request of an added party is kept."""
     return config.home / FOLDER / f"{name}.json"
+
+
+def signed_key(config: CoordinatorConfig, name: str) -> str:
+    """A party's SuperNode key in OpenSSH's form, once its identity is shown to have signed it; TrustError otherwise.
+
+    The signature is in the request with which the party was added, or stands beside the key as supernode.sig.
+    """
+    party, kept = config.parties[name], request_path(config, name)
+    path = config.resolve(party.supernode_public_key)
+    text = _text(path)
+    if kept.exists():
+        request = JoinRequest.decode(kept.read_bytes(), kept.name)
+        if (request.identity, text_digest(str(request.supernode))) != (party.identity, text_digest(text)):
+            raise TrustError(f"identity or SuperNode key of {name} is not that of {kept.name}, which {name} signed")
+        return text
+    try:
+        check_supernode(bytes.fromhex(party.identity), name, text, _text(path.with_suffix(".sig")).encode())
+    except TrustError as error:
+        raise TrustError(f"{path.with_suffix('.sig').name} of {name} does not sign its SuperNode key ({error}); add "
+                         f"the party by its request: `sealscore certs request HOME`") from None
+    return text
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"cannot read {path}; copy it from the party's folder flower/") from None
 
 
 def supernode_digests(config: CoordinatorConfig) -> dict[str, str]:

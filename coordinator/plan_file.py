@@ -39,9 +39,6 @@ def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> l
         elif party in catalogues:
             found += _table_problems(party, part.table, part.columns, catalogues[party], party in plan.label_parties)
     found += _schema_problems(plan, catalogues)
-    if plan.model.encoding == "woe":
-        found.append("model.encoding = 'woe' would show each party the default rate of its bins and is refused in "
-                     "this version; choose dummy or numeric")
     if plan.model.release == "shared":
         found.append("model.release = 'shared' is refused in this version; choose owner")
     return found
@@ -56,6 +53,11 @@ def notes(plan: Plan) -> list[str]:
     if times and plan.kind == "train":
         found.append(f"scores of the training rows are opened to {plan.label_parties[0]} {times} times: every policy "
                      f"must allow it, and each platform must bring {4 * times} whitened columns or more")
+    if plan.model.encoding == "woe" and not plan.model.woe_rho:
+        found.append("model.encoding = 'woe' shows each platform how many defaults each of its bins holds, without "
+                     "noise; model.woe_rho above 0 adds some")
+    if plan.model.encoding == "woe" or plan.model.activation != "anchored":
+        found.append("plan cost reckons with the activation 'anchored' and without the event counts of 'woe'")
     return found
 
 
@@ -195,8 +197,10 @@ _SEVERAL_BANKS = (
     "commons_rho = 0.1                # privacy (zCDP) of what is opened to make the banks' common bins",
 )
 _DEFAULTS = (
-    'encoding = "dummy"               # dummy: bins with the base level dropped; numeric: clipped and standardised',
-    "bins = 5                         # quantile bins per numeric column (dummy)",
+    'encoding = "dummy"               # dummy: bins with the base level dropped; numeric: clipped and standardised;',
+    "                                 # woe: bins by their default rate, which the platform then learns of its own",
+    "bins = 5                         # quantile bins per numeric column (dummy, woe)",
+    'activation = "anchored"           # around each row\'s own score at the bank; deg1, deg3: fixed polynomials',
     "steps = 8                        # full-batch steps, fixed in advance",
     "l2 = 0.001                       # ridge per row on whitened coordinates",
     "polish = 0                       # 1, 2: open training scores to the bank, go on to the maximum likelihood",

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Row, create_engine, delete, event, func, inse
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from coordinator.registry_tables import METADATA, attempts, models, parties, progress, runs
+from coordinator.registry_tables import METADATA, attempts, models, parties, progress, revocations, runs
 from protocols.errors import ConfigError, ProtocolError, UsageError
 
 ACTIVE = ("submitted", "agreeing", "running", "publishing")
@@ -39,7 +39,8 @@ MOVES = {
     "cancelling": ACTIVE,
     "cancelled": ("cancelling",),
 }
-PROGRESS_STATES = ("started", "running", "finished", "failed", "cancelled")
+WAITING = "waiting"  # for a person of the party
+PROGRESS_STATES = ("started", "running", WAITING, "finished", "failed", "cancelled")
 WHOLE_RUN = "run"  # the phase in which a party reports the end of its part
 _NUMBERS = ("step", "steps", "bytes_out", "bytes_in", "fraction", "eta_s")
 _TEXTS = {"cause": 500, "next_step": 500, "body_json": 65_536}
@@ -238,9 +239,17 @@ class Registry:
             values["catalogue_json"] = json.dumps(catalogue, sort_keys=True, allow_nan=False)
         if identity:
             values["identity"] = identity
+        self._take_revoked(party, catalogue.get("revoked"))
         with self._write() as connection:
             if connection.execute(update(parties).where(parties.c.name == party).values(**values)).rowcount == 0:
                 connection.execute(insert(parties).values(name=party, **{"catalogue_json": "{}", **values}))
+
+    def _take_revoked(self, party: str, models: Any) -> None:
+        """A party says of which models it revoked its half; other models, and what is no list of names, say nothing."""
+        named = {model for model in models if isinstance(model, str)} if isinstance(models, list) else set()
+        for model in self.models() if named else ():
+            if model["model_id"] in named and party in json.loads(model["card_json"]).get("halves", {}):
+                self.revoke_model(model["model_id"], party)
 
     def parties(self) -> dict[str, dict[str, Any]]:
         """Every party that ever said hello: name -> {catalogue, identity, online_at}."""
@@ -265,17 +274,25 @@ class Registry:
         found = self._all(select(models).where(models.c.model_id == model_id))
         if not found:
             raise UsageError(f"no model {model_id!r} in the registry; `sealscore runs list` shows published models")
-        return {**found[0], "card": json.loads(found[0]["card_json"])}
+        return {**found[0], "card": json.loads(found[0]["card_json"]), "revoked_by": self.revoked_by(model_id)}
 
     def models(self) -> list[dict[str, Any]]:
         """The newest models first."""
         return self._all(select(models).order_by(models.c.created_at.desc(), models.c.model_id))
 
-    def revoke_model(self, model_id: str) -> None:
-        """Mark a model as not to be used any more."""
+    def revoke_model(self, model_id: str, party: str) -> None:
+        """Mark a model as not to be used any more, because `party` revoked its half; again changes nothing."""
         self.model(model_id)
+        if party in self.revoked_by(model_id):
+            return
         with self._write() as connection:
+            connection.execute(insert(revocations).values(model_id=model_id, party=party, revoked_at=_now()))
             connection.execute(update(models).where(models.c.model_id == model_id).values(state="revoked"))
+
+    def revoked_by(self, model_id: str) -> dict[str, str]:
+        """Which parties revoked a model: name -> when this coordinator heard of it."""
+        rows = self._all(select(revocations).where(revocations.c.model_id == model_id).order_by(revocations.c.party))
+        return {row["party"]: row["revoked_at"] for row in rows}
 
     def counts(self) -> dict[str, int]:
         """Number of runs per state."""

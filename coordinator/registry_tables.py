@@ -78,3 +78,11 @@ models = Table(
     Column("state", String(16), nullable=False),
     Column("created_at", String(32), nullable=False),
 )
+
+revocations = Table(  # which parties revoked their half of a model
+    "revocations",
+    METADATA,
+    Column("model_id", String(18), ForeignKey("models.model_id"), primary_key=True),
+    Column("party", String(32), primary_key=True),
+    Column("revoked_at", String(32), nullable=False),
+)

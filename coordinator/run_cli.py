@@ -57,10 +57,15 @@ def score_model(
     with opened(config) as (settings, registry):
         model = registry.model(model_id)
         if model["state"] != "published":
-            raise UsageError(f"model {model_id} is {model['state']}; choose a published one")
+            told = model["state"] + _revokers(model["revoked_by"])
+            raise UsageError(f"model {model_id} is {told}; choose a published one")
         trained = Plan.from_canonical(registry.run(model["run"])["plan_json"].encode())
         plan = scoring_plan(trained, model_id, _tables(trained, table or []), bank)
         _start(settings, registry, plan, as_json, detach)
+
+
+def _revokers(revoked_by: dict[str, str]) -> str:
+    return " by " + ", ".join(f"{party} at {at[:19]}" for party, at in revoked_by.items()) if revoked_by else ""
 
 
 def _tables(trained: Plan, given: list[str]) -> dict[str, str]:
@@ -153,6 +158,10 @@ def show(run: RunArgument, config: ConfigOption = None, as_json: JsonOption = Fa
         return
     for name in ("run", "kind", "purpose", "state", "created_at", "plan_digest", "agreement", "model_id"):
         typer.echo(f"{name:<12} {facts[name] or '-'}")
+    if facts["waiting_for_approval"]:
+        typer.echo(f"{'waiting':<12} for approval at {', '.join(facts['waiting_for_approval'])}")
+    if facts["revoked_by"]:
+        typer.echo(f"{'model':<12} revoked{_revokers(facts['revoked_by'])}")
     if again := launch.continued_text(facts["attempts"]):
         typer.echo(f"{'attempts':<12} {again}")
     for lost in facts["attempts"]["lost"]:

@@ -5,15 +5,21 @@ A plan that asks for more is refused before any data is read, with the name of t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from protocols.errors import MalformedMessage, PolicyRefused
-from protocols.plan import Name, Plan, Strict, canonical_json
+from protocols.plan import Column, Name, Plan, Strict, canonical_json
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Level = Literal["C1", "C2"]
 ROWS_PER_COEFFICIENT = 50  # notes: n=1024, d=256 gave every label away; n >= 50 * sum(d) does not
+PARAMETER_SETS = {  # what a run of each kind encrypts with (protocols/crypto/params.py)
+    "train": ("product", "slots"),
+    "score": (),
+}
 
 
 class PeerPolicy(Strict):
@@ -21,6 +27,8 @@ class PeerPolicy(Strict):
 
     fingerprint: Fingerprint
     maximum_rows: int = Field(5_000_000, ge=1, description="people the peer may bring: each one it brings it tests")
+    maximum_rows_per_quarter: int = Field(50_000_000, ge=1, description="people the peer may bring in 91 days, all "
+                                          "runs added up")
 
 
 class Policy(Strict):
@@ -30,7 +38,8 @@ class Policy(Strict):
     purposes: tuple[str, ...] = Field(min_length=1, description="purposes a run may declare")
     peers: dict[Name, PeerPolicy] = Field(min_length=1)
     kinds: tuple[Literal["train", "score"], ...] = ("train",)
-    encodings: tuple[Literal["dummy", "numeric"], ...] = ("dummy",)
+    encodings: tuple[Literal["dummy", "numeric", "woe"], ...] = ("dummy",)
+    activations: tuple[Literal["anchored", "deg1", "deg3"], ...] = ("anchored",)
     alignments: tuple[Literal["common", "covered"], ...] = ("common",)
     release: tuple[Literal["owner"], ...] = ("owner",)
     minimum_intersection_rows: int = Field(1000, ge=256)
@@ -44,8 +53,20 @@ class Policy(Strict):
     maximum_holdout_share: float = Field(0.5, gt=0, lt=1, description="rows whose scores one training may open")
     maximum_commons_rho: float = Field(1.0, gt=0, description="privacy (zCDP) that common encodings of several banks "
                                        "may spend on a person, all runs added up")
+    maximum_woe_rho: float | None = Field(None, gt=0, description="privacy (zCDP) of a label that event counts of "
+                                          "bins (woe) may spend, all runs and platforms added up; left out: exact "
+                                          "counts too")
     minimum_columns: int = Field(4, ge=1, description="columns behind an opened score: one alone would show its bins")
-    sensitivity_allowed: tuple[Literal["C1", "C2"], ...] = ("C1", "C2")
+    minimum_change_rows: int = Field(1000, ge=1, description="between two trainings the people shared with a peer are "
+                                     "the same, or differ by at least so many")
+    parameter_sets: tuple[Literal["product", "slots"], ...] = ("product", "slots")
+    sensitivity_allowed: tuple[Level, ...] = ("C1", "C2")
+    columns: dict[Name, dict[Column, Level]] = Field({}, description="by table: the only columns that may take part, "
+                                                     "each with the highest level it may be declared at; empty: all")
+    approval: Literal["auto", "human"] = Field("auto", description="human: every run waits until a person of this node "
+                                               "has approved it")
+    retention_days: int = Field(90, ge=1, le=3660, description="days after its agreement that the state of a run that "
+                                "has ended, its keys and its scores are kept")
     maximum_message_bytes: int = Field(512 * 1024 * 1024, ge=1024 * 1024)
     tile_cache_bytes: int = Field(2 * 1024**3, ge=0)
 
@@ -63,12 +84,18 @@ class Policy(Strict):
 
     def _rules(self, plan: Plan, party: str) -> list[tuple[str, bool, str]]:
         model, strangers = plan.model, sorted(set(plan.parties) - {party} - set(self.peers))
+        sets = sorted(set(PARAMETER_SETS[plan.kind]) - set(self.parameter_sets))
         return [
             ("purposes", plan.purpose in self.purposes,
              f"the plan's purpose is {plan.purpose}, allowed: {', '.join(self.purposes)}"),
             ("peers", not strangers, f"the plan names {', '.join(strangers)}, whose fingerprint is not pinned here"),
             ("kinds", plan.kind in self.kinds, f"a run of kind {plan.kind}, allowed: {', '.join(self.kinds)}"),
+            ("parameter_sets", not sets,
+             f"a run of kind {plan.kind} encrypts with the parameter set {', '.join(sets)}, allowed: "
+             f"{', '.join(self.parameter_sets) or 'none'}"),
             ("encodings", model.encoding in self.encodings, _encoding_sentence(model.encoding, self.encodings)),
+            ("activations", model.activation in self.activations,
+             f"activation = {model.activation!r} is asked for, allowed: {', '.join(self.activations)}"),
             ("alignments", plan.alignment.rows in self.alignments,
              f"alignment.rows = {plan.alignment.rows!r} is asked for, allowed: {', '.join(self.alignments)}"),
             ("release", model.release in self.release,
@@ -88,6 +115,9 @@ class Policy(Strict):
             ("maximum_commons_rho", len(plan.label_parties) == 1 or model.commons_rho <= self.maximum_commons_rho,
              f"the plan spends rho = {model.commons_rho:g} on the banks' common encoding, at most "
              f"{self.maximum_commons_rho:g} in all is allowed"),
+            ("maximum_woe_rho", self._allows_woe(model.woe_rho * len(plan.feature_parties), model.encoding),
+             f"the plan has woe_rho = {model.woe_rho:g} for each of {len(plan.feature_parties)} platforms (0: counts "
+             f"without noise), at most {self.maximum_woe_rho or 0:g} in all is allowed"),
             ("maximum_holdout_share", plan.slices.calibration + plan.slices.test <= self.maximum_holdout_share + 1e-9,
              f"the plan opens scores of {plan.slices.calibration + plan.slices.test:.0%} of the rows, at most "
              f"{self.maximum_holdout_share:.0%} are allowed"),
@@ -135,29 +165,81 @@ class Policy(Strict):
                 f"{rank} whitened columns; take fewer openings, more columns, or variant = 'strict' without polish",
             )
 
+    def check_growth(self, peer: str, changed: int) -> None:
+        """Refuse a training whose people shared with `peer` differ from those of an earlier one by `changed` only.
+
+        What two runs on nearly the same people open tells about the few that differ (notes on alignment). The number
+        stays here: it follows from the peer's private set.
+        """
+        if 0 < changed < self.minimum_change_rows:
+            raise PolicyRefused(
+                "minimum_change_rows",
+                f"the people shared with {peer} differ from those of an earlier training by fewer than "
+                f"{self.minimum_change_rows}; train on the same tables as then, or once more people have changed",
+            )
+
+    def check_tested(self, peer: str, rows: int, earlier: int) -> None:
+        """Refuse a peer that would test more identifiers in a quarter than it may; `earlier`: by other runs."""
+        most = self.peers[peer].maximum_rows_per_quarter
+        if rows + earlier > most:
+            raise PolicyRefused(
+                f"peers.{peer}.maximum_rows_per_quarter",
+                f"{peer} announces {rows} rows after {earlier} in other runs of the last 91 days, at most {most} are "
+                "allowed",
+            )
+
+    def check_listed(self, table: str, columns: Iterable[str], levels: dict[str, str]) -> None:
+        """Refuse columns of an own table that [columns] does not list, or that are declared above the listed level.
+
+        `levels` maps the table's columns to C1, C2 or C3. Without [columns] every declared column may take part.
+        """
+        if not self.columns:
+            return
+        listed, setting = self.columns.get(table, {}), f"columns.{table}"
+        unlisted = sorted(set(columns) - set(listed))
+        if unlisted:
+            allowed = ", ".join(sorted(listed)) or "none"
+            raise PolicyRefused(setting, f"the run would take {', '.join(unlisted)}, allowed: {allowed}")
+        above = sorted(column for column in columns if levels[column] > listed[column])
+        if above:
+            raise PolicyRefused(setting, f"{', '.join(above)} are declared at a higher level than is listed there")
+
+    def _allows_woe(self, rho: float, encoding: str) -> bool:
+        return encoding != "woe" or self.maximum_woe_rho is None or 0 < rho <= self.maximum_woe_rho + 1e-9
+
+    def check_woe(self, rho: float, earlier: float) -> None:
+        """Refuse noised event counts when those of earlier runs about the same people spent too much."""
+        if self.maximum_woe_rho is not None and rho + earlier > self.maximum_woe_rho + 1e-9:
+            raise PolicyRefused(
+                "maximum_woe_rho",
+                f"event counts of this run would spend rho = {rho:g} after {earlier:g} of others about the same "
+                f"people, at most {self.maximum_woe_rho:g} in all is allowed",
+            )
+
     def check_sensitivity(self, levels: dict[str, str]) -> None:
         """Refuse columns above the allowed level; `levels` maps a column's name to C1, C2 or C3."""
         above = sorted(c for c, level in levels.items() if level not in self.sensitivity_allowed)
         if above:
             raise PolicyRefused("sensitivity_allowed", f"columns above the allowed level: {', '.join(above)}")
 
-    def check_rows(self, rows_train: int, coefficients: int, earlier: int = 0) -> None:
+    def check_rows(self, rows_train: int, coefficients: int, earlier: int = 0, counts: int = 0) -> None:
         """Owner release with few rows gives labels away: require n >= 50 * sum of d (SECURITY.md, released weights).
 
-        `earlier`: coefficients that other trainings released about some of the same people.
+        `earlier`: coefficients that other trainings released about some of the same people; `counts`: event counts of
+        bins without noise (woe), which are equations about labels as coefficients are.
         """
-        needed = ROWS_PER_COEFFICIENT * (coefficients + earlier)
+        needed = ROWS_PER_COEFFICIENT * (coefficients + counts + earlier)
         if rows_train < needed:
+            beside = f" and {counts} event counts of bins" if counts else ""
             before = f", after {earlier} of earlier trainings on the same people," if earlier else ""
             raise PolicyRefused(
                 "release",
-                f"releasing {coefficients} coefficients to their owners{before} needs at least {needed} training rows, "
-                f"there are {rows_train}; take fewer columns or bins, or more rows",
+                f"releasing {coefficients} coefficients{beside} to their owners{before} needs at least {needed} "
+                f"training rows, there are {rows_train}; take fewer columns or bins, or more rows",
             )
 
 
 def _encoding_sentence(asked: str, allowed: tuple[str, ...]) -> str:
     if asked == "woe":
-        return ("encoding = 'woe' would show each party the default rate of its bins, which no policy of this version "
-                "can allow; choose dummy or numeric")
+        return f"encoding = 'woe' would show each platform the default rate of its bins; allowed: {', '.join(allowed)}"
     return f"encoding = {asked!r} is asked for, allowed: {', '.join(allowed)}"

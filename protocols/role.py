@@ -11,16 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from protocols.openings import kind_of
+
 SUM = "+"  # the peer from which a sum comes; no party can have this name
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A declared route from share to plaintext: `kind` is a row of the protocol's leakage table."""
+    """A declared route from share to plaintext: `kind` is an entry of `protocols/openings.py`, else PolicyRefused."""
 
     kind: str
     learner: str  # the party that learns the values
     count: int  # how many numbers are opened
+
+    def __post_init__(self) -> None:
+        kind_of(self.kind)
 
 
 @dataclass(frozen=True, repr=False)

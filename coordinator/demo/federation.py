@@ -195,8 +195,8 @@ def _party_toml(party: str, ports: dict[str, str], table: Table) -> str:
 def _policy_toml(peers: dict[str, str], minimum_rows: int, rules: Sequence[str] = ()) -> str:
     """`peers`: fingerprints by name."""
     lines = [
-        f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric"]',
-        f"minimum_intersection_rows = {minimum_rows}", *rules, "",
+        f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric", "woe"]',
+        'activations = ["anchored", "deg1", "deg3"]', f"minimum_intersection_rows = {minimum_rows}", *rules, "",
     ]
     for peer, digest in peers.items():
         lines += [f"[peers.{peer}]", "# confirmed out of band: compare it with the peer by telephone",

@@ -86,7 +86,7 @@ def opening_rules(variant: str, polish: int) -> list[str]:
 
 
 def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int,
-              variant: str = "strict", polish: int = 0) -> str:
+              activation: str = "anchored", variant: str = "strict", polish: int = 0) -> str:
     """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each."""
     banks = [party for party in parties if is_bank(party)]
     labels = f'label_party = "{banks[0]}"' if len(banks) == 1 else f"label_parties = {json.dumps(banks)}"
@@ -96,6 +96,7 @@ def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: 
         lines += [f"[parties.{party}]", 'table = "customers"',
                   f"columns = {json.dumps(setting.tables[party].columns)}", ""]
     lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}"]
+    lines += [f"activation = {json.dumps(activation)}"] if activation != "anchored" else []
     lines += [f"variant = {json.dumps(variant)}"] if variant != "strict" else []
     lines += [f"polish = {polish}", ""] if polish else [""]
     if setting.minimum_intersection != USUAL_INTERSECTION:

@@ -25,6 +25,7 @@ from protocols.scorecard.calibration import Calibration
 from protocols.scorecard.holdout import LabelHoldout
 from protocols.scorecard.label_party import LabelTrainer
 from protocols.scorecard.open_score import LabelSolver
+from protocols.scorecard.polynomial import bank_role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 
 
@@ -61,7 +62,7 @@ class BankSide:
         if plan.model.variant == "open-score":
             return LabelSolver(own_slices.columns[TRAIN], labels, own, keys(), config)
         columns = _with_intercept(own_slices.columns[TRAIN])
-        return LabelTrainer(columns, labels, own, keys(), config, peer_public, circle)
+        return bank_role(config)(columns, labels, own, keys(), config, peer_public, circle)
 
     def _bank_only(self, columns: np.ndarray, labels: np.ndarray, plan: Plan) -> np.ndarray:
         if self._own_model is None:

@@ -20,6 +20,7 @@ from protocols.scorecard.batch import FeatureBatch
 from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.holdout import FeatureHoldout
 from protocols.scorecard.open_score import FeatureSolver
+from protocols.scorecard.polynomial import lead_role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 
 
@@ -47,7 +48,7 @@ class PlatformSide:
         columns = {bank: slices.columns[TRAIN] for bank, slices in prepared.of.items()}
         if plan.model.variant == "open-score":
             return FeatureSolver(columns[config.speaker], config, peer_public)
-        return feature_trainer(columns, keys, config, peer_public)
+        return feature_trainer(columns, keys, config, peer_public, lead_role(config))
 
     def holdout(
         self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str

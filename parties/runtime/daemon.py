@@ -11,12 +11,16 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from parties.runtime import local_api
+from parties.runtime import local_api, retention, roster
 from parties.runtime.config import LoadedParty
+from parties.runtime.files import write_whole
 from parties.runtime.hub_client import HubClient, HubUnreachable
+from parties.runtime.ledger import Ledger
+from parties.runtime.oversight import Oversight
 from parties.runtime.phases import Node
 from parties.runtime.releases import Releases
 from parties.runtime.run_driver import RunDriver
@@ -29,13 +33,17 @@ from protocols.audit import RUN_ID
 from protocols.crypto.identity import fingerprint, public_from_hex
 from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
 from protocols.node.archive import code_digest
+from protocols.node.at_rest import ledger_box, releases_box
 from protocols.node.audit_log import AuditLog
-from protocols.node.identity_files import load_identity, sync_folder, write_private
-from protocols.plan import Plan, canonical_json, may_score, parse_canonical_json, seats
+from protocols.node.identity_files import load_identity
+from protocols.node.installation import signed_digests
+from protocols.plan import Plan, canonical_json, may_score, parse_canonical_json, seats, utf8
 
 log = logging.getLogger("sealscore.daemon")
 HELLO_EVERY_S = 30.0
+HOUSEKEEPING_EVERY_S = 3600.0
 ROWS_ROUNDED_TO = 1000
+MOST_REVOKED_TOLD = 1000
 _HEX = re.compile(r"[0-9a-f]*")
 
 
@@ -50,11 +58,17 @@ class Daemon:
         self._audit = AuditLog(party.state / "audit", party.name, self._identity)
         self._vault = Vault(party.state / "vault", self._identity)
         self._hub = HubClient(party.config.coordinator.hub, party.home)
-        self._releases = Releases(party.state / "releases.db")
-        self._node = Node(party, side, self._audit, self._vault, self._hub, self._releases, on_frame)
+        self._releases = Releases(party.state / "releases.db", releases_box(self._identity))
+        self._ledger = Ledger(party.state / "openings.db", ledger_box(self._identity))
+        self._node = Node(party, side, self._identity, self._audit, self._vault, self._hub, self._releases, on_frame,
+                          self._ledger)
         self._runs: dict[str, RunDriver] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
+        self._news = threading.Event()  # the next hello is due
+        self._oversight = Oversight(
+            party, self._audit, self._vault, self._ledger, self._runs, self._lock, self._news.set
+        )
         self._fault: SealscoreError | None = None
         self._server: local_api.LocalServer | None = None
         self._flower: PartyFlower | None = None
@@ -77,6 +91,7 @@ class Daemon:
         """Open the local socket, start Flower's processes, say hello, go on with interrupted runs."""
         self._policy_digest = self._audit.keep_policy(canonical_json(self._party.policy.model_dump(mode="json")))
         handlers = {name: getattr(self, name) for name in ("agree", "execute", "publish", "status", "refused")}
+        handlers |= self._oversight.handlers()
         with self._lock:  # no call is answered before the runs that were under way are known
             self._open(handlers)
 
@@ -88,6 +103,7 @@ class Daemon:
         self._flower.start()
         threading.Thread(target=self._say_hello, daemon=True).start()
         self._resume_runs()
+        threading.Thread(target=self._keep_house, daemon=True).start()
 
     def serve_until(self, stop: threading.Event) -> None:
         """Wait for `stop`; TrustError when the hub and this node do not accept each other's certificates."""
@@ -98,6 +114,7 @@ class Daemon:
     def stop(self) -> None:
         """Stop serving, also after a start that failed; runs under way go on after the next start."""
         self._stopping.set()
+        self._news.set()
         for part in (self._server, self._flower):
             if part is not None:
                 part.stop()
@@ -107,14 +124,17 @@ class Daemon:
         for driver in drivers:
             driver.close()
         self._hub.close()
-        self._releases.close()
-        self._audit.close()
+        for part in (self._releases, self._ledger, self._oversight, self._audit):
+            part.close()
 
     def _say_hello(self) -> None:
-        said, known = {"tables": self._catalogue, "role": self._party.config.node.role}, False
-        while not self._stopping.is_set():
+        known = False
+        while True:
+            self._news.clear()
+            if self._stopping.is_set():
+                return
             try:
-                self._hub.hello(said)
+                self._hub.hello(self._said())
                 known = True
                 pause = HELLO_EVERY_S if self._all_told() else 1.0
             except HubUnreachable:
@@ -125,7 +145,12 @@ class Daemon:
                     return
                 log.warning("hello: %s", error)
                 pause = 5.0
-            self._stopping.wait(pause)
+            self._news.wait(pause)
+
+    def _said(self) -> dict[str, Any]:
+        """What the coordinator may know of this node."""
+        revoked = self._oversight.revoked_models()[-MOST_REVOKED_TOLD:]
+        return {"tables": self._catalogue, "role": self._party.config.node.role, "revoked": revoked}
 
     def _all_told(self) -> bool:
         """Tell the coordinator the ends of runs that it could not be told when they ended."""
@@ -134,7 +159,8 @@ class Daemon:
     def _resume_runs(self) -> None:
         for path in sorted(self._folder().glob("r-*/agreement.json")):
             try:
-                self._resume_run(path)
+                if not retention.is_gone(path.parent):
+                    self._resume_run(path)
             except Exception:  # one run whose files are damaged must not keep the others and the node down
                 log.exception("run %s cannot be continued", path.parent.name)
 
@@ -149,6 +175,32 @@ class Daemon:
             log.info("going on with run %s", driver.run)
             driver.start()
         driver.deliver()
+
+    def _keep_house(self) -> None:
+        """Delete what the policy does not let this node keep any longer, at the start and every hour."""
+        while not self._stopping.is_set():
+            try:
+                self._delete_due()
+            except Exception:  # tried again in an hour; a disk that refuses must not end the thread
+                log.exception("what is due to be deleted could not be")
+            self._stopping.wait(HOUSEKEEPING_EVERY_S)
+
+    def _delete_due(self) -> None:
+        days, now = self._party.policy.retention_days, datetime.now(UTC)
+        for run in retention.due_runs(self._folder(), days, now):
+            with self._lock:
+                driver = self._runs.get(run)
+                if driver is None or driver.state != "running":
+                    self._delete_run(run, driver, now)
+        for run in retention.delete_scores(self._party.state / "scores", days, now):
+            self._audit.append("run", {"run": run, "event": "scores deleted", "retention_days": days})
+
+    def _delete_run(self, run: str, driver: RunDriver | None, now: datetime) -> None:
+        if driver is not None:
+            driver.wipe()
+            del self._runs[run]
+        retention.delete_run(self._folder() / run, now)
+        self._audit.append("run", {"run": run, "event": "deleted", "retention_days": self._party.policy.retention_days})
 
     def _folder(self) -> Path:
         return self._party.state / "runs"
@@ -165,6 +217,9 @@ class Daemon:
         try:
             self._check(plan, identities)
             self._check_frequency(run)
+            self._check_run(run)
+            if self._oversight.waits(run, plan):
+                return {"ok": True, "waiting": "approval"}
         except SealscoreError as error:
             self._audit.append("refusal", {"run": run, "what": "plan", "cause": str(error)})
             if isinstance(error, PolicyRefused):
@@ -172,6 +227,13 @@ class Daemon:
             raise
         own = self._statement(run, plan)
         return {"ok": True, "statement": own, "signature": sign_statement(self._identity, own).hex()}
+
+    def _check_run(self, run: str) -> None:
+        """PolicyRefused for a run that nobody may start any more."""
+        self._oversight.check(run)
+        if retention.is_gone(self._folder() / run):
+            raise PolicyRefused("retention_days", f"the state of run {run} was deleted after "
+                                f"{self._party.policy.retention_days} days; start a new run")
 
     def _check(self, plan: Plan, identities: dict[str, bytes]) -> None:
         self._party.policy.check(plan, self._party.name)
@@ -186,20 +248,28 @@ class Daemon:
             role = self._party.config.node.role
             raise SealscoreError(f"{self._party.name} is a {role}: banks, and only they, are label_parties")
         self._party.policy.check_columns(plan, self._party.name)
-        if plan.kind == "score":
-            self._check_model(plan)
+        levels = {name: spec.sensitivity for name, spec in table.columns.items()}
+        taken = self._check_model(plan) if plan.kind == "score" else part.columns
+        self._party.policy.check_listed(part.table, taken, levels)
 
-    def _check_model(self, plan: Plan) -> None:
-        """A model is used by those who trained it, once it is published: its scores are opened to one of its banks."""
+    def _check_model(self, plan: Plan) -> list[str]:
+        """A model is used by those who trained it, once it is published: its scores are opened to one of its banks.
+
+        Gives the columns of the own table that it takes.
+        """
         half = self._vault.get(plan.model_id)
+        if half["status"] == "revoked":
+            raise PolicyRefused("approval", f"model {plan.model_id} was revoked by {self._party.name}; train another")
         if half["status"] != "published":
             raise SealscoreError(f"model {plan.model_id} was not published")
         if not may_score(half.get("parties", {}), seats(plan)):
             raise SealscoreError(f"model {plan.model_id} was trained by other parties than the plan names")
         table = self._party.table(plan.parties[self._party.name].table)
-        missing = sorted({column["column"] for column in half["encoder"]["columns"]} - set(table.columns))
+        taken = sorted({column["column"] for column in half["encoder"]["columns"]})
+        missing = sorted(set(taken) - set(table.columns))
         if missing:
             raise SealscoreError(f"{self._party.name}: the table to score has no column {', '.join(missing)}")
+        return taken
 
     def _check_frequency(self, run: str) -> None:
         """Every run tests identifiers and opens hold-out scores: the policy limits how many a day."""
@@ -231,16 +301,17 @@ class Daemon:
                 raise TrustError(f"run {run} was agreed on with another plan; start a new run")
             return kept
         text = statement(
-            self._party.name, run, plan, self._policy_digest, code=code_digest(),
+            self._party.name, run, plan, self._policy_digest, code=code_digest(), **signed_digests(),
             rows=self._catalogue[plan.parties[self._party.name].table]["rows"], identity=self._identity.public.hex(),
         )
-        _write_whole(path, text.encode())
+        write_whole(path, text.encode())
         return text
 
     def execute(self, body: dict[str, Any]) -> dict[str, Any]:
         """Start a run that all parties signed; again: say how it stands, or continue it after a failure."""
         run, plan, signed = _run(body), _plan(body), body.get("statements")
         with self._lock:
+            self._check_run(run)
             known = self._runs.get(run)
             if known is not None and (known.working or known.state == "finished"):
                 known.deliver()
@@ -252,13 +323,25 @@ class Daemon:
                 known.close()
             keys = {name: key.hex() for name, key in identities.items()}
             kept = {"agreement": json.loads(agreement.encode()), "identities": keys}
+            self._count_tested(agreement)
             self._audit.keep_agreement(run, agreement.encode())  # first: it refuses a second agreement for one run
-            _write_whole(self._folder() / run / "agreement.json", canonical_json(kept))
+            write_whole(self._folder() / run / "agreement.json", canonical_json(kept))
             self._audit.append("run", {"run": run, "event": "continued" if known else "started"})
             driver = self._driver(agreement, keys)
             self._runs[run] = driver
             driver.start()
         return {"ok": True, "state": "started"}
+
+    def _count_tested(self, agreement: SignedAgreement) -> None:
+        """Every run tests the identifiers of each peer: the policy limits how many in a quarter."""
+        now = time.time()
+        for peer in roster.counterparts(agreement.plan, self._party.name):
+            rows = _statement_object(agreement.statements[peer])["rows"]
+            try:
+                self._party.policy.check_tested(peer, rows, self._ledger.test(agreement.run, peer, rows, now))
+            except PolicyRefused:
+                self._ledger.untest(agreement.run)
+                raise
 
     def _signed_agreement(self, run: str, plan: Plan, signed: Any) -> tuple[SignedAgreement, dict[str, bytes]]:
         """All statements, signed by pinned identities, made by the same installed code, within the policy of now."""
@@ -273,7 +356,7 @@ class Daemon:
             self._party.policy.check_peer_rows(name, told[name].get("rows"))
         agreement = SignedAgreement(run, plan, texts, signatures)
         agreement.check(identities)
-        if len({entry.get("code") for entry in told.values()}) != 1:
+        if len({canonical_json(entry.get("code")) for entry in told.values()}) != 1:
             raise TrustError("the parties run different code; install the same version of sealscore on all nodes")
         if texts[self._party.name] != self._statement(run, plan):
             raise TrustError("the statement in this party's name is not the one it signed")
@@ -291,6 +374,7 @@ class Daemon:
             return self._publish(_run(body), body)
 
     def _publish(self, run: str, body: dict[str, Any]) -> dict[str, Any]:
+        self._oversight.check(run)
         driver = self._runs.get(run)
         if driver is None or driver.state != "finished":
             return {"ok": False, "refused": f"run {run} has not finished here"}
@@ -301,6 +385,8 @@ class Daemon:
         model_id = "m-" + run.removeprefix("r-")
         if driver.kind == "train":
             half = self._vault.get(model_id)
+            if half["status"] == "revoked":
+                return {"ok": False, "refused": f"model {model_id} was revoked by {self._party.name}"}
             if half["status"] != "published":
                 self._vault.put(model_id, half | {"status": "published"})
                 self._audit.append("run", {"run": run, "event": "published", "model": model_id})
@@ -333,7 +419,7 @@ def _plan(body: dict[str, Any]) -> Plan:
     text = body.get("plan")
     if not isinstance(text, str):
         raise MalformedMessage("expected a plan in canonical form")
-    return Plan.from_canonical(text.encode())
+    return Plan.from_canonical(utf8(text))
 
 
 def _identities(body: dict[str, Any]) -> dict[str, bytes]:
@@ -357,7 +443,7 @@ def _text(entry: Any, name: str) -> str:
 
 
 def _statement_object(text: str) -> dict[str, Any]:
-    value = parse_canonical_json(text.encode(), MAX_STATEMENT_BYTES)
+    value = parse_canonical_json(utf8(text), MAX_STATEMENT_BYTES)
     if not isinstance(value, dict):
         raise MalformedMessage("expected each statement as a JSON object")
     return value
@@ -367,12 +453,3 @@ def _rounded(rows: int) -> int:
     """What others are told of the size of a table."""
     return -(-rows // ROWS_ROUNDED_TO) * ROWS_ROUNDED_TO
 
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """All of it or nothing, durable, mode 0600."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.unlink(missing_ok=True)
-    write_private(temporary, data, durable=True)
-    temporary.replace(path)
-    sync_folder(path.parent)

@@ -1,7 +1,7 @@
 """The one door: whatever a role wants to send passes here. An auditor starts reading in this file.
 
-    policy    an opening must be of a kind and within the count that this run's plan and policy allow
-    ledger    how many numbers were opened, per kind, is written with the message
+    policy    an opening must be of a kind that protocols/openings.py has for this kind of run, once to each learner
+    ledger    how many numbers were opened, per kind, is written with the message, and before it into the node's own
     audit     a record of kind, size and digest is durable before the message may leave
     send      the message goes into the outbox together with the state of the role that made it
 """
@@ -9,39 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from parties.runtime.bulk_reference import refer
 from parties.runtime.run_store import Handled, RunStore
+from protocols import openings
 from protocols.errors import PolicyRefused
 from protocols.node.audit_log import AuditLog
 from protocols.role import Message, Opening
 
 LEDGER = "ledger.openings"
-
-MEMBERSHIP = "membership"  # comes in chunks and adds up; alignment itself bounds it by the declared size
-JOINT = "membership.joint"
-
-COEFFICIENTS = "coefficients"
-
+COEFFICIENTS, WOE_COUNTS = "coefficients", "woe.counts"
+EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS})  # what the ledger of releases counts, once it was opened
 TRAINING_SCORES = "scores.training"  # as often as the plan says; each platform limits it across runs (releases.py)
 TIMES = "ledger.times"  # how often it was, by learner
 
-# What a run may open by kind, each kind once to each learner: the leakage tables of the protocols' READMEs.
-ALLOWED_OPENINGS = {
-    "train": (MEMBERSHIP, JOINT, COEFFICIENTS, "commons.histogram", "commons.moments", "scale", "step.norms",
-              "step.size", "scores.calibration", "scores.test", "verdict"),
-    "score": (MEMBERSHIP, JOINT, "scores.batch"),
-}
-
 
 class Egress:
-    """The door of one run. `kind` is the plan's kind, `score_openings` how often it opens training rows' scores."""
+    """The door of one run. `kind` is the plan's kind; `note(kind, learner, numbers)` keeps the node's own ledger;
+    `score_openings`: how often the plan opens training rows' scores."""
 
-    def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog, score_openings: int = 0):
-        self._run, self._kind, self._store, self._audit = run, kind, store, audit
-        self._score_openings = score_openings if kind == "train" else 0
+    def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog,
+                 note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None, score_openings: int = 0):
+        self._run, self._kind, self._store, self._audit, self._note = run, kind, store, audit, note
+        self._score_openings = score_openings
 
     def release(
         self,
@@ -61,6 +53,8 @@ class Egress:
             if message.opening is not None:
                 self._count(message.opening, ledger, times)
         self._audit.extend([entry for message in messages for entry in self._records(phase, message)])
+        for opening in filter(None, (message.opening for message in messages)):
+            self._note(opening.kind, opening.learner, ledger[opening.kind][opening.learner])
         outgoing, bulks = refer(phase, step, messages)
         entry = {LEDGER: json.dumps(ledger).encode(), TIMES: json.dumps(times).encode()} \
             if any(m.opening for m in messages) else {}
@@ -75,14 +69,14 @@ class Egress:
 
     def _count(self, opening: Opening, ledger: dict[str, dict[str, int]], times: dict[str, int]) -> None:
         scores = opening.kind == TRAINING_SCORES
-        if opening.kind not in ALLOWED_OPENINGS[self._kind] and not (scores and self._score_openings):
+        if not openings.allowed(self._kind, opening.kind) or (scores and not self._score_openings):
             raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}")
         learners = ledger.setdefault(opening.kind, {})
         if scores:
             times[opening.learner] = times.get(opening.learner, 0) + 1
             if times[opening.learner] > self._score_openings:
                 raise PolicyRefused("openings", f"the plan opens {opening.kind} {self._score_openings} times, not more")
-        elif opening.learner in learners and opening.kind != MEMBERSHIP:
+        elif opening.learner in learners and not openings.kind_of(opening.kind).in_parts:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")
         learners[opening.learner] = learners.get(opening.learner, 0) + opening.count
 

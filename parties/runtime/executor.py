@@ -43,7 +43,7 @@ from protocols.node import archive
 log = logging.getLogger("sealscore.executor")
 REFUSED = 100  # our own code in error replies; Flower's own are below 100
 FAULT = 2
-POLL_S, IDLE_POLL_S = 0.5, 2.0  # a question costs the SuperNode 4 ms of CPU; during a training nothing comes for minutes
+POLL_S, IDLE_POLL_S = 0.5, 2.0  # a question costs the SuperNode 4 ms of CPU; in a training none comes for minutes
 BUSY_S = 15.0  # after a task: another is likely soon
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 

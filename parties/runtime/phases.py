@@ -21,14 +21,18 @@ import numpy as np
 
 from parties.runtime import roster
 from parties.runtime.config import LoadedParty
-from parties.runtime.files import digest, write_csv
+from parties.runtime.files import digest
 from parties.runtime.hub_client import HubClient
+from parties.runtime.ledger import Ledger
+from parties.runtime.people import RunPeople
 from parties.runtime.preparation import Prepared, prepare, slices_of
 from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
+from parties.runtime.scores import write_scores
 from parties.runtime.side import ParallelMap, Side
 from parties.runtime.tables import Table, load_table
 from parties.runtime.vault import Vault
+from parties.runtime.woe import BankWoe, PlatformWoe, WoeInputs, told
 from protocols.agreement import SignedAgreement
 from protocols.audit import SALT_BYTES, row_commitment
 from protocols.binning.columns import ColumnData
@@ -36,12 +40,15 @@ from protocols.binning.encoder import Encoder
 from protocols.checkpoints import CheckpointExchange
 from protocols.commons.common_encoding import CommonEncoding
 from protocols.commons.encoding import CommonSettings
+from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair
 from protocols.crypto.zero_sharing import Circle
 from protocols.errors import DataError, PolicyRefused, RunFailed
+from protocols.node.at_rest import scores_box
 from protocols.node.audit_log import AuditLog
 from protocols.plan import Plan, seats
 from protocols.psi.parameters import UNKNOWN, Alignment
+from protocols.psi.slices import TRAIN
 from protocols.role import Role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 from protocols.scorecard.verdicts import Verdicts
@@ -62,11 +69,13 @@ class Node:
 
     party: LoadedParty
     side: Callable[[], Side]
+    identity: IdentityKey
     audit: AuditLog
     vault: Vault
     hub: HubClient
     releases: Releases
     on_frame: Callable[[str, bytes], None]
+    ledger: Ledger
 
 
 def model_id(run: str) -> str:
@@ -103,16 +112,21 @@ class Drive(Protocol):
 
 
 class Phases:
-    """Those of one run at one party."""
+    """Those of one run at one party. `people`: tells the node's ledger whom openings are about."""
+
+    _people: RunPeople | None = None
 
     def __init__(
-        self, node: Node, agreement: SignedAgreement, identities: dict[str, bytes], store: RunStore, drive: Drive
+        self, node: Node, agreement: SignedAgreement, identities: dict[str, bytes], store: RunStore, drive: Drive,
+        people: RunPeople | None = None,
     ):
+        self._people = people
         self._node, self._agreement, self._plan = node, agreement, agreement.plan
         self._run, self._name, self._identities = agreement.run, node.party.name, identities
         self._store, self._drive, self._side = store, drive, node.side()
         self._circle: Circle | None = None
         self._lacking = 0  # training rows that a party has no columns for
+        self._counted = 0  # event counts without noise that were opened (woe): equations, as coefficients are
 
     # -- align
 
@@ -134,6 +148,7 @@ class Phases:
         table = self._table()
         with ThreadPoolExecutor() as pool:
             pairs = [self._align_with(peer, table, pool.map) for peer in roster.counterparts(self._plan, self._name)]
+        self._check_shared(pairs)
         joint = self._joint(pairs)
         salt = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
         for bank, alignment in joint.items():
@@ -142,6 +157,15 @@ class Phases:
             self._note("rows", {"bank": bank, "count": len(known), "commitment": commitment})
         done = dict.fromkeys(_role_facts(self._plan, "align"))
         self._store.commit({"align.salt": salt, **_alignment_facts(joint), **done})
+
+    def _check_shared(self, pairs: list[Alignment]) -> None:
+        """Whom this run shares with each peer is known: within the policy, before anything is computed on it."""
+        if self._people is None:
+            return
+        peers = roster.counterparts(self._plan, self._name)
+        self._people.shared(self._table().ids, {p: pair.rows for p, pair in zip(peers, pairs, strict=True)})
+        if self._plan.kind == "train":
+            self._people.check_growth(self._node.party.policy)
 
     def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> Alignment:
         params = roster.alignment(self._agreement, self._name, peer)
@@ -187,8 +211,30 @@ class Phases:
             self._spend(joint[self._name].rows)
         rows = {bank: alignment.rows for bank, alignment in joint.items()}
         slices = {bank: alignment.slices for bank, alignment in joint.items() if alignment.slices is not None}
-        fit = self._fit_together if together else None
-        return prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
+        if self._plan.model.encoding == "woe":
+            prepared = self._encode_woe(rows, slices)
+        else:
+            fit = self._fit_together if together else None
+            prepared = prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
+        if self._people is not None:
+            self._people.prepared(self._table().ids, prepared)
+        return prepared
+
+    def _encode_woe(self, rows: dict[str, np.ndarray], slices: dict[str, np.ndarray]) -> Prepared:
+        """Bins here, the events in a platform's bins out of sums with the bank; a plan with woe has one bank."""
+        (bank, aligned), table = next(iter(rows.items())), self._table()
+        slices = slices or {bank: slices_of(table, aligned, self._plan)}
+        inputs = WoeInputs(self._plan, self._name, table, aligned[slices[bank] == TRAIN], self._node.releases,
+                           functools.partial(self._drive, "encode"))
+        fit = BankWoe(inputs, self._run, self._node.party.policy, functools.partial(self._may_count, inputs)) \
+            if self._name == bank else PlatformWoe(inputs)
+        prepared = prepare(table, rows, self._name, self._plan, fit, slices)
+        self._counted = fit.counted
+        return prepared
+
+    def _may_count(self, inputs: WoeInputs, counts: int) -> None:
+        """Few enough exact counts for the rows, as for coefficients, or PolicyRefused."""
+        self._check_equations(inputs.people(), len(inputs.training), 0, counts)
 
     def _spend(self, rows: np.ndarray) -> None:
         """Within what the policy allows the counts of all common encodings to say about a person."""
@@ -216,8 +262,8 @@ class Phases:
         self._limit_openings(prepared)
         check = functools.partial(self._check_release, prepared)
         config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
-                                self._node.party.policy.tile_cache_bytes, model.intercepts, model.polish,
-                                model.polish_steps, model.openings)
+                                self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
+                                model.event_rate, model.polish, model.polish_steps, model.openings)
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, plan, self._keys, config, public, self._circle)
         return self._drive("train", role)
@@ -236,12 +282,17 @@ class Phases:
 
         A platform's coefficients are equations about the labels of the people whom it knows, so no others count.
         """
-        ids, releases = self._table().ids, self._node.releases
+        ids = self._table().ids
         people = [ids[row] for row in prepared.training_rows]
+        self._check_equations(people, rows, coefficients, self._counted)
+
+    def _check_equations(self, people: list[str], rows: int, coefficients: int, counts: int) -> None:
+        releases = self._node.releases
         training = bytes.fromhex(self._plan.digest()) + self._store.get("table")
-        releases.record(self._run, training, people, coefficients)  # first: of two runs at once one must see the other
-        self._node.party.policy.check_rows(rows - self._lacking, coefficients,
-                                           releases.earlier(self._run, training, people))
+        # first: of two runs at once one must see the other
+        releases.record(self._run, training, people, coefficients + counts)
+        earlier = releases.earlier(self._run, training, people)
+        self._node.party.policy.check_rows(rows - self._lacking, coefficients, earlier, counts)
 
     def _keys(self) -> KeyPair:
         """Fresh for every training; kept until it ends, so that it can go on after a crash."""
@@ -285,32 +336,37 @@ class Phases:
         report = self._side.report(prepared, own, role) | {
             "training": {"rows": own.rows, "columns": len(own.own), "columns_peer": own.columns_peer,
                          "steps": own.steps, "step_grid": own.grid},
-        }
+        } | told(self._plan.model)
         self._store.put("report", json.dumps(report).encode())
         self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
 
     # -- score
 
     def score(self, joint: dict[str, Alignment]) -> None:
-        """Score the aligned rows with a published model; the bank's file of scores is written whole or not at all."""
+        """Score the aligned rows with a published model; the bank's file of scores is written whole or not at
+        all, sealed where `scores.sealed` says so."""
         half = self._node.vault.get(self._plan.model_id)
         (aligned,) = (alignment.rows for alignment in joint.values())  # a plan of kind score names one bank
+        if self._people is not None:
+            self._people.scored(self._table().ids, aligned)
         role = self._side.scorer(self._table(), aligned, half, self._plan, self._name)
         self._drive("score", role)
         columns = self._side.scored(role, self._table(), aligned, half)
         if columns is not None:
-            target = self._node.party.state / "scores" / f"{self._run}.csv"
-            write_csv(target, columns)
+            party = self._node.party
+            box = scores_box(self._node.identity) if party.config.scores.sealed else None
+            target = write_scores(party.state, self._run, columns, box)
             log.info("run %s: scores of %d rows in %s", self._run, len(aligned), target)
 
     # -- publish
 
     def exchange_checkpoints(self) -> None:
-        """Parties keep signed checkpoints of each other's logs: a log rewritten later contradicts them."""
+        """Parties keep and countersign checkpoints of each other's logs: a log rewritten later contradicts them."""
         audit = self._node.audit
         for peer in roster.peers(self._plan, self._name):
             take = functools.partial(audit.record_peer_checkpoint, peer, self._identities[peer])
-            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take)
+            keep = functools.partial(audit.record_countersigned, peer, self._identities[peer])
+            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take, keep)
             self._drive("publish", role, peer)
 
     def _note(self, phase: str, body: dict[str, Any]) -> None:

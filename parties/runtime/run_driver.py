@@ -17,14 +17,17 @@ from typing import Any
 
 from parties.runtime import roster
 from parties.runtime.bulk import Bulk
-from parties.runtime.egress import COEFFICIENTS, TRAINING_SCORES, Egress
+from parties.runtime.egress import EQUATIONS, TRAINING_SCORES, Egress
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
+from parties.runtime.people import RunPeople
 from parties.runtime.phases import MODEL_FACTS, Node, Phases, model_id, secret_facts
 from parties.runtime.reporter import Reporter
 from parties.runtime.run_store import Handled, RunStore
 from protocols.agreement import SignedAgreement
 from protocols.errors import RunFailed, SealscoreError
+from protocols.node.at_rest import run_box
+from protocols.plan import Plan
 from protocols.role import Message, Role
 
 log = logging.getLogger("sealscore.run")
@@ -34,7 +37,7 @@ STOP_S = 6.0  # what a step under way may take when the node stops or the run is
 
 
 class Stopped(SealscoreError):
-    """The coordinator ended the run: cancelled for good, or failed elsewhere and perhaps resumed later."""
+    """The coordinator ended the run, or a person here: for good, or failed elsewhere and perhaps resumed later."""
 
     def __init__(self, told: str):
         super().__init__(f"the run was ended: {told}")
@@ -56,9 +59,12 @@ class RunDriver:
         self.run, self._folder = agreement.run, folder
         self._name, self._identities = node.party.name, identities
         self._peers = roster.peers(agreement.plan, self._name)
-        self._store = RunStore(folder / "run.db")
-        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._plan.model.score_openings)
+        self._store = RunStore(folder / "run.db", run_box(node.identity, self.run))
+        self._people = RunPeople(node.ledger, self.run)
+        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note,
+                              self._plan.model.score_openings)
         self._halt = threading.Event()
+        self._revoked = ""
         self._telling = threading.Lock()
         self._mail: Mailroom | None = None
         self._reporter = Reporter(node.hub, self.run, self._halt)
@@ -89,11 +95,32 @@ class RunDriver:
         """Whether a thread of this driver is on the run; a run in state running without one needs a new driver."""
         return self.state == "running" and self._thread.is_alive()
 
+    def revoke(self, cause: str) -> None:
+        """End the run for good, wherever it stands; one that has finished is left as it is."""
+        self._revoked = cause
+        if not self.working and self.state in ("running", "failed"):
+            ending = functools.partial(self._end, "cancelled", cause=str(Stopped(cause)))
+            self._thread = threading.Thread(target=ending, name=f"run-{self.run}", daemon=True)
+            self._thread.start()
+
+    def wipe(self) -> None:
+        """Erase what is secret in the store of a run that has ended, and close it."""
+        self.halt()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+        self._store.erase(secret_facts(self._plan) + MODEL_FACTS, outbox=True)
+        self.close()
+
     def deliver(self) -> None:
         """Hand over what a finished run still owes its peer, which may have been away when it ended here."""
         if self.state == "finished" and self._store.waiting() and not self._thread.is_alive():
             self._thread = threading.Thread(target=self._deliver, name=f"run-{self.run}", daemon=True)
             self._thread.start()
+
+    @property
+    def plan(self) -> Plan:
+        """What the run was agreed on for."""
+        return self._plan
 
     @property
     def kind(self) -> str:
@@ -152,7 +179,7 @@ class RunDriver:
             self._await_delivery()
 
     def _phases(self) -> None:
-        do = Phases(self._node, self._agreement, self._identities, self._store, self._drive)
+        do = Phases(self._node, self._agreement, self._identities, self._store, self._drive, self._people)
         rows = self._timed("align", do.align)
         if self._plan.kind == "train":
             prepared = self._timed("encode", lambda: do.encode(rows))
@@ -190,8 +217,9 @@ class RunDriver:
         self._phase = phase or self._phase
         if state != "finished":
             self._node.vault.discard(model_id(self.run))
-            if COEFFICIENTS not in self._egress.openings():
+            if EQUATIONS.isdisjoint(self._egress.openings()):
                 self._node.releases.forget(self.run)
+                self._node.ledger.unshare(self.run)
             if TRAINING_SCORES not in self._egress.openings():
                 self._node.releases.unopen_scores(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})
@@ -292,6 +320,8 @@ class RunDriver:
 
     def _check_stopped(self) -> None:
         self._check_halted()
+        if self._revoked:
+            raise Stopped(self._revoked)
         if self._mail.cancelled:
             raise Stopped(self._mail.cancelled)
         if time.time() > self._end_at:  # a peer that says it is alive and never answers is caught here

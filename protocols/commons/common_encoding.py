@@ -24,6 +24,7 @@ from protocols.commons.discrete_gaussian import NOISE_SEED_BYTES, Randomness, di
 from protocols.commons.encoding import CommonSettings, common_encoder
 from protocols.commons.moments import Moments, estimate, length, tables
 from protocols.commons.privacy import Variance, histogram_sensitivity, moments_sensitivity, noise_variance
+from protocols.crypto.opening import open_shares
 from protocols.crypto.ring import RING, Array
 from protocols.crypto.summed_product import SEED_BYTES
 from protocols.crypto.zero_sharing import Circle
@@ -137,7 +138,7 @@ class CommonEncoding(Role):
         self._sum = RING.add(self._sum, RING.from_bytes(message.payload, n))
         if message.peer != self._banks[-1]:
             return []
-        total = _opened(self._sum)
+        total = _opened(message.kind, self._sum)
         self._conclude(message.kind, total)
         self._sum = self._covered(MOMENTS) if message.kind == HISTOGRAM else None
         self._forget()
@@ -225,9 +226,9 @@ class CommonEncoding(Role):
                 self._conclude(kind, total)
 
 
-def _opened(total: Array) -> np.ndarray:
+def _opened(kind: str, total: Array) -> np.ndarray:
     """int64 (n,): a sum whose covers have cancelled; MalformedMessage where they have not."""
-    numbers = RING.to_ints(total)
+    numbers = open_shares(f"commons.{kind}", total).integers()
     if any(abs(number) >= _MOST for number in numbers):
         raise MalformedMessage("common encoding: the banks' covers do not cancel; start a new run")
     return np.array(numbers, dtype=np.int64)

@@ -125,6 +125,12 @@ class Ring:
         """a·c for one public integer c of any size and sign."""
         return np.stack([scale_mod(a[i], int(c), q) for i, q in enumerate(self.q)])
 
+    def total(self, a: Array) -> Array:
+        """(2, 1): the sum of all elements, fewer than 2^32 of them; halves of 32 bits cannot overflow a word."""
+        low, high = (a & _LOW).sum(axis=1), (a >> _HALF).sum(axis=1)
+        sums = [((int(h) << 32) + int(x)) % q for x, h, q in zip(low, high, self.q, strict=True)]
+        return np.array(sums, dtype=WORD)[:, None]
+
     def digits(self, a: Array) -> tuple[Array, Array]:
         """Mixed radix (Garner): x = low + q0·high with low < q0 and high < q1."""
         difference = subtract_once(a[1] + (WORD(self.q[1]) - a[0] % WORD(self.q[1])), self.q[1])

@@ -124,8 +124,12 @@ def _names(home: Path, unfinished: set[str]) -> Iterator[str]:
 
 
 def _unfinished_runs(home: Path) -> set[str]:
-    """Runs that go on or might be resumed, and those whose store cannot be read: their masks stay here."""
-    return {p.name for p in (home / "state" / "runs").glob("*") if not _finished(p / "run.db")}
+    """Runs that go on or might be resumed, and those whose store cannot be read: their masks stay here.
+
+    One whose state was deleted after its time (parties/runtime/retention.py) has none.
+    """
+    return {p.name for p in (home / "state" / "runs").glob("*")
+            if not _finished(p / "run.db") and not (p / "deleted.json").exists()}
 
 
 def _finished(store: Path) -> bool:

@@ -25,7 +25,7 @@ from protocols.errors import TrustError
 from protocols.node.tls import URI_PREFIX
 from protocols.plan import Name, Strict, canonical_json, first_problem
 
-CONTEXT = b"sealscore join request v1"
+CONTEXT, SUPERNODE_CONTEXT = b"sealscore join request v1", b"sealscore supernode key v1"
 COORDINATOR = "coordinator"
 RESERVED = ("ca", "hub")
 MAX_FILE_BYTES = 256 * 1024
@@ -182,6 +182,24 @@ def supernode_key(text: str) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
         raise TrustError("expected a SuperNode key of type EC P-384; make the request again")
     return key
+
+
+def sign_supernode(identity: IdentityKey, name: str, text: str) -> bytes:
+    """What stands beside a SuperNode's public key: the identity's signature over it, 128 hex digits and a newline."""
+    return identity.sign(SUPERNODE_CONTEXT, _supernode_facts(name, text)).hex().encode() + b"\n"
+
+
+def check_supernode(identity: bytes, name: str, text: str, signature: bytes) -> None:
+    """TrustError unless `identity` (raw) signed this SuperNode key for `name`."""
+    try:
+        made = bytes.fromhex(signature.decode("ascii").strip())
+    except ValueError:
+        made = b""
+    verify(identity, SUPERNODE_CONTEXT, _supernode_facts(name, text), made)
+
+
+def _supernode_facts(name: str, text: str) -> bytes:
+    return canonical_json({"name": name, "supernode": text_digest(text)})
 
 
 def openssh(key: ec.EllipticCurvePublicKey) -> str:

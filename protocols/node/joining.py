@@ -26,9 +26,11 @@ from protocols.node.enrol import (
     key_digest,
     names_of,
     openssh,
+    sign_supernode,
     signing_request,
 )
-from protocols.node.identity_files import load_identity, read_private, write_identity, write_private
+from protocols.node.identity_files import load_identity, read_private, write_identity
+from protocols.node.protection import write_key
 from protocols.node.tls import NodeTls, check_dates
 
 REQUEST, BUNDLE = "request.json", "bundle.json"
@@ -68,12 +70,12 @@ def _keys(draft: Path, name: str, role: str) -> JoinRequest:
     identity, key = IdentityKey.generate(), ec.generate_private_key(ec.SECP256R1())
     write_identity(draft, identity)
     (draft / "tls").mkdir(mode=0o700)
-    write_private(draft / TLS_KEY, _pkcs8(key), durable=True)
+    write_key(draft / TLS_KEY, _pkcs8(key))
     supernode = None
     if role != COORDINATOR:
         (draft / "flower").mkdir(mode=0o700)
         supernode = _new_supernode(draft / SUPERNODE_KEY)
-        _write_public(draft / "flower", name, supernode)
+        _write_public(draft / "flower", identity, name, supernode)
     return JoinRequest.sign(identity, name, role, signing_request(key, name, []), supernode)
 
 
@@ -113,7 +115,7 @@ def install(home: Path, bundle: JoinBundle, source: str, *, new_authority: bool 
              for name, pem in (("node.crt", bundle.certificate), ("ca.crt", bundle.authority))]
     if supernode_key == SUPERNODE_NEXT:
         os.replace(home / SUPERNODE_NEXT, home / SUPERNODE_KEY)
-        _write_public(home / "flower", bundle.name, str(bundle.supernode))
+        _write_public(home / "flower", load_identity(home), bundle.name, str(bundle.supernode))
         files.append(str(SUPERNODE_KEY))
     replace_file(home / BUNDLE, bundle.encode())
     return Installed(tuple(files), starters.write(home, bundle), (home / "state" / "ready.json").exists())
@@ -210,18 +212,19 @@ def _supernode(home: Path, rotate: bool) -> str:
 def _new_supernode(path: Path) -> str:
     """Flower wants an EC P-384 key pair in OpenSSH's formats."""
     key = ec.generate_private_key(ec.SECP384R1())
-    write_private(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH,
-                                          serialization.NoEncryption()), durable=True)
+    write_key(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH,
+                                      serialization.NoEncryption()))
     return openssh(key.public_key())
 
 
-def _write_public(folder: Path, name: str, supernode: str) -> None:
+def _write_public(folder: Path, identity: IdentityKey, name: str, supernode: str) -> None:
+    replace_file(folder / "supernode.sig", sign_supernode(identity, name, supernode))
     replace_file(folder / "supernode.pub", f"{supernode} {name}\n".encode())
 
 
 def _replace_private(path: Path, data: bytes) -> None:
     path.unlink(missing_ok=True)
-    write_private(path, data, durable=True)
+    write_key(path, data)
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -48,6 +48,7 @@ purposes = ["credit-scoring"]
 kinds = ["train", "score"]
 encodings = ["dummy"]
 minimum_intersection_rows = 1000
+# approval = "human"              # every run waits until somebody here has approved it
 
 # Pin a peer only after its people have read its fingerprint to you by telephone, on a number you did not get with
 # this file. The coordinator announced these; nothing here has confirmed them.

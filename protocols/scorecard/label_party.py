@@ -20,6 +20,7 @@ from protocols.crypto import elementwise, product, summed_product
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair
 from protocols.crypto.layout import LayoutName
+from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles
 from protocols.crypto.ring import RING
 from protocols.crypto.summed_product import SEED_BYTES, Seed, contribute
@@ -73,6 +74,11 @@ class LabelTrainer(LabelReopening, Trainer):
         self._veil: elementwise.Veil | None = None
         self._block_eigenvalue, self._own_direction = float(values[-1]), vectors[:, -1]
 
+    def _slope_at(self, anchor: np.ndarray) -> np.ndarray:
+        """(n,): of the activation at each row's own score."""
+        rate = sigmoid(anchor)
+        return rate * (1 - rate)
+
     def restore(self, state: bytes) -> None:
         """Take back a snapshot."""
         super().restore(state)
@@ -82,9 +88,10 @@ class LabelTrainer(LabelReopening, Trainer):
             self._anchor_anew(self._s["anchor"])
 
     def _anchor_at(self, scores: np.ndarray, slopes: np.ndarray | None = None) -> None:
-        """The sigmoid is replaced by a line through it at these scores of the rows, (n,); by default its tangent."""
+        """The sigmoid is replaced by a line at these scores of the rows, (n,), by default with `_slope_at`."""
         rate = sigmoid(scores)
-        self._anchor, self._rate, self._slope = scores, rate, rate * (1 - rate) if slopes is None else slopes
+        self._anchor, self._rate = scores, rate
+        self._slope = self._slope_at(scores) if slopes is None else slopes
         self._factors.clear()
 
     def start(self) -> list[Message]:
@@ -169,7 +176,7 @@ class LabelTrainer(LabelReopening, Trainer):
         """All columns are known: what the platforms need to know of each other, and the lead's start shares."""
         platforms = self._config.platforms
         self._place_constants()
-        self._layout = fixed.choose(self._s["rows"], self._total(), self._config.all_steps)
+        self._layout = self._chosen_layout()
         secrets = {"point": os.urandom(SEED_BYTES), "pads": os.urandom(SEED_BYTES * len(platforms))}
         self._await(self._config.lead, "init", **(secrets if self._config.summed else {}))
         messages = [Message(name, "setup", self._setup_for(index)) for index, name in enumerate(platforms)]
@@ -334,12 +341,15 @@ class LabelTrainer(LabelReopening, Trainer):
             used = self._slopes() / 2.0**self._layout.slope_bits
             offset = self._rate - used * self._anchor - self._labels
             residual = RING.add(residual, RING.encode(to_fixed(offset, self._layout.residual_bits)))
+        return [Message(self._config.lead, "residual.reply", reply), *self._ask_backward(residual)]
+
+    def _ask_backward(self, residual: np.ndarray) -> list[Message]:
+        """The bank's share of the residual is there."""
         self._await(self._config.lead, "backward.request", r=residual)
         request = product.ask(self._keys, residual, self._backward_shape(), LAYOUT)
         # one upload for all platforms
         slot = self._label("backward.request", self._name) if self._config.summed else ""
-        shared = [Message(name, "backward.request", request, slot=slot) for name in self._config.platforms]
-        return [Message(self._config.lead, "residual.reply", reply), *shared]
+        return [Message(name, "backward.request", request, slot=slot) for name in self._config.platforms]
 
     def _on_backward_request(self, payload: bytes) -> list[Message]:
         residual = self._s.pop("r")  # the own request left before this one is answered
@@ -398,7 +408,7 @@ class LabelTrainer(LabelReopening, Trainer):
         if self._await_each(self._config.platforms, "norms.reply", index):
             self._s["norms"] = norms
             return []
-        return self._choose_step(RING.to_float(norms))
+        return self._choose_step(open_shares("step.norms", norms).floats())
 
     def _choose_step(self, norms: np.ndarray) -> list[Message]:
         excess = fixed.power_excess(self._layout, fixed.power_rows(self._s["rows"]))

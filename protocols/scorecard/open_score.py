@@ -32,6 +32,7 @@ from protocols.crypto import elementwise, product
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.layout import layout_of
+from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage, ProtocolError
@@ -297,7 +298,7 @@ class FeatureSolver(Solver):
 
     def _on_coefficients(self, payload: bytes) -> list[Message]:
         share = self._s["w"]
-        own = RING.to_float(RING.add(share, RING.from_bytes(payload, share.shape[1]))) / 2.0**WEIGHT_BITS
+        own = open_shares("coefficients", share, RING.from_bytes(payload, share.shape[1])).floats(WEIGHT_BITS)
         if np.abs(own).max() > LARGEST_WEIGHT:
             raise ProtocolError(f"expected coefficients up to {LARGEST_WEIGHT:.0f}, got one beyond; the training has "
                                 "diverged, so take fewer columns or another encoding and start a new run")

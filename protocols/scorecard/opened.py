@@ -16,6 +16,7 @@ import math
 import numpy as np
 
 from protocols.crypto.noise import TAIL
+from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import DataError, ProtocolError
@@ -59,7 +60,7 @@ def message(bank: str, share: np.ndarray) -> Message:
 
 def opening(bank: str, rows: int) -> Opening:
     """What the ledger of everybody who has a part in the opened scores counts."""
-    return Opening(KIND, bank, rows)
+    return Opening("scores.training", bank, rows)
 
 
 def scores(share: np.ndarray, payload: bytes) -> np.ndarray:
@@ -67,8 +68,8 @@ def scores(share: np.ndarray, payload: bytes) -> np.ndarray:
 
     MalformedMessage on another length; ProtocolError when one is beyond 2^10.
     """
-    total = RING.add(share, RING.from_bytes(payload, share.shape[1]))
-    found = RING.to_float(total) / 2.0**SCALE_BITS - 2.0 ** (FLOOD_BITS - 1 - SCALE_BITS)
+    total = open_shares("scores.training", share, RING.from_bytes(payload, share.shape[1]))
+    found = total.floats(SCALE_BITS) - 2.0 ** (FLOOD_BITS - 1 - SCALE_BITS)
     if np.abs(found).max() > 2.0**BOUND_BITS:
         raise ProtocolError(f"expected opened scores up to {2**BOUND_BITS}, got one beyond; the training has diverged, "
                             "so take fewer columns or another encoding and start a new run")

@@ -34,12 +34,14 @@ from protocols.crypto.aggregate import MOST_SUMMANDS
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.layout import LayoutName, layout_of
+from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import ConfigError, DataError, MalformedMessage
 from protocols.plan import MOST_BANKS
 from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
+from protocols.scorecard.activation import ActivationName
 from protocols.state import pack, unpack
 
 SETUP = struct.Struct("<QQI")  # training rows of the two, of all banks (declared), columns of the sender's block
@@ -62,6 +64,8 @@ class TrainingConfig:
     check_rows: Callable[[int, int], None]
     cache_bytes: int
     intercepts: Literal["bank", "common"] = "bank"
+    activation: ActivationName = "anchored"
+    event_rate: float = 0.1  # public; centre of the polynomial activations
     polish: int = 0  # openings of z after the strict steps, each followed by polish_steps (reopening.py)
     polish_steps: int = 0
     openings: int = 0  # of the open-score variant (open_score.py)
@@ -70,6 +74,13 @@ class TrainingConfig:
         if not 1 <= len(self.platforms) <= MOST_SUMMANDS or not 1 <= len(self.banks) <= MOST_BANKS:
             raise ConfigError(f"expected 1 to {MOST_BANKS} banks and 1 to {MOST_SUMMANDS} platforms in a training, got "
                               f"{len(self.banks)} and {len(self.platforms)}")
+        if self.several and self.activation != "anchored":
+            raise ConfigError(f"expected activation 'anchored' for several banks, got {self.activation!r}")
+
+    @property
+    def degree(self) -> int:
+        """Of the activation as a polynomial in z; anchored is linear in z row by row."""
+        return 3 if self.activation == "deg3" else 1
 
     @property
     def all_steps(self) -> int:
@@ -191,7 +202,7 @@ class Trainer(Role):
         if self.peer_public is not None:
             self._take_keys(self.peer_public)
         if "widths" in self._s:
-            self._layout = fixed.choose(self._s["rows"], self._total(), self._config.all_steps)
+            self._layout = self._chosen_layout()
         if "result" in self._s:
             self._result = self._coefficients(self._s.pop("result"))
 
@@ -241,6 +252,9 @@ class Trainer(Role):
                             f"{bank_columns} of the banks and {platforms} of the platforms{more}; take fewer columns")
         rows = fixed.fewest_rows(self._s["rows"]) if self._config.several else self._s["rows"]
         self._config.check_rows(rows, bank_columns + int(widths.sum()))
+
+    def _chosen_layout(self) -> fixed.Layout:
+        return fixed.choose(self._s["rows"], self._total(), self._config.all_steps, self._config.degree)
 
     def _take_keys(self, public: bytes) -> None:
         """Public keys of all who ask this party, in the plan's order."""
@@ -342,8 +356,8 @@ class Trainer(Role):
         kept = self._released()
         if len(payload) != 16 * len(kept):
             raise MalformedMessage(f"expected {16 * len(kept)} bytes of coefficients, got {len(payload)}")
-        opened = RING.add(self._s["w_own"][:, kept], RING.from_bytes(payload, len(kept)))
-        self._result = self._coefficients(self._in_own_units(RING.to_float(opened) / 2.0**self._layout.weight_bits))
+        opened = open_shares("coefficients", self._s["w_own"][:, kept], RING.from_bytes(payload, len(kept)))
+        self._result = self._coefficients(self._in_own_units(opened.floats(self._layout.weight_bits)))
         facts = {name: self._s[name] for name in ("number", "opened", "bank_columns", "widths", "grid", "rows")}
         self._s = facts | {"from": None, "expect": "nothing more"}
         return []
@@ -417,8 +431,7 @@ class Trainer(Role):
         """(2, 2) shares of Σ x² over the first and the second half of shared vectors x: own² + 2 own·other's."""
         mine = RING.add(RING.mul(vectors, vectors), RING.mul_public(cross, 2))
         half = vectors.shape[1] // 2
-        sums = [sum(RING.to_ints(mine[:, part])) for part in (slice(0, half), slice(half, None))]
-        return RING.encode_ints(sums)
+        return np.hstack([RING.total(mine[:, part]) for part in (slice(0, half), slice(half, None))])
 
     # -- what the parties do differently
 

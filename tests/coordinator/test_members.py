@@ -57,6 +57,23 @@ def test_what_a_person_wrote_stays_as_it_was(trial):
     assert not list(trial.config.parent.glob("*.new"))
 
 
+def test_a_supernode_key_counts_only_under_its_party_s_signature(trial):
+    """Of a party that was added: the request; of one that `certs init` made: the file beside the key."""
+    config = load_config(trial.config)
+    key = config.resolve(config.parties["beta"].supernode_public_key)
+    assert members.signed_key(config, "beta") == key.read_text()
+    kept = members.request_path(config, "beta")
+    kept.unlink()
+    with pytest.raises(SealscoreError, match="beta.sig"):
+        members.signed_key(config, "beta")
+    beside = trial.home("beta") / "flower" / "supernode.sig"
+    shutil.copy(beside, key.with_suffix(".sig"))
+    assert members.signed_key(config, "beta") == key.read_text()
+    shutil.copy(trial.home("alpha") / "flower" / "supernode.sig", key.with_suffix(".sig"))
+    with pytest.raises(TrustError, match="does not sign its SuperNode key"):
+        members.signed_key(config, "beta")
+
+
 def test_a_key_that_was_removed_is_not_taken_again(trial):
     trial.add("gamma")
     trial.coordinator("remove", "gamma")

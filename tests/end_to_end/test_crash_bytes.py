@@ -17,6 +17,7 @@ from parties.runtime.run_store import Handled, RunStore
 from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair
 from protocols.errors import SealscoreError
+from protocols.node.at_rest import run_box
 from protocols.node.audit_log import AuditLog
 from protocols.role import Message
 from protocols.scorecard.training import Trainer
@@ -43,9 +44,9 @@ class Party:
         self.boot()
 
     def boot(self) -> None:
-        self.store = RunStore(self._folder / "run.db")
+        self.store = RunStore(self._folder / "run.db", run_box(self._identity, RUN))
         self.audit = AuditLog(self._folder / "audit", self.name, self._identity)
-        self.egress = Egress(RUN, "train", self.store, self.audit, self._task.polish)
+        self.egress = Egress(RUN, "train", self.store, self.audit, score_openings=self._task.polish)
         make = self._task.label_trainer if self.name == "bank" else self._task.feature_trainer
         self.role: Trainer = make(KeyPair.from_secret_bytes(self._secret), self.store.get("train.peer_public"))
         state = self.store.get("train.role")

@@ -22,8 +22,8 @@ TREE = {
     "ReplayRefused": ("ProtocolError", 1),
     "RunFailed": ("SealscoreError", 1),
 }
-COMMANDS = {"audit", "backup", "bank", "certs", "coordinator", "demo", "doctor", "plan", "platform", "restore", "run",
-            "runs", "score", "systemd"}
+COMMANDS = {"audit", "backup", "bank", "certs", "coordinator", "demo", "doctor", "keys", "plan", "platform", "policy",
+            "restore", "run", "runs", "score", "systemd"}
 
 
 def defined() -> dict[str, type]:

@@ -193,7 +193,7 @@ def test_serve_names_a_busy_port(tmp_path: Path, capsys):
 
     from coordinator.certs import PartySpec, init_federation
 
-    init_federation(tmp_path / "n", [PartySpec("bank", "bank"), PartySpec("platform", "platform")], 1, [])
+    made = init_federation(tmp_path / "n", [PartySpec("bank", "bank"), PartySpec("platform", "platform")], 1, [])
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
@@ -201,7 +201,7 @@ def test_serve_names_a_busy_port(tmp_path: Path, capsys):
         path = tmp_path / "coordinator.toml"
         path.write_text(
             f'[node]\nhome = "n/coordinator"\n[listen]\nfront = "127.0.0.1:{port}"\nhub = "127.0.0.1:{free_port()}"\n'
-            + "".join(f'[parties.{n}]\nrole = "{n}"\nidentity = "{"a" * 64}"\n'
+            + "".join(f'[parties.{n}]\nrole = "{n}"\nidentity = "{made[n].hex()}"\n'
                       f'supernode_public_key = "n/{n}/flower/supernode.pub"\n' for n in ("bank", "platform"))
         )
         assert coordinator_cli.main(["serve", str(path)]) == 2

@@ -114,7 +114,7 @@ def test_a_model_is_published_once(registry: Registry, run: str):
     registry.publish_model(model_id_of(run), run, {"a": 1}, {"bank": "d"})
     with pytest.raises(UsageError, match="already with another card"):
         registry.publish_model(model_id_of(run), run, {"a": 2}, {})
-    registry.revoke_model(model_id_of(run))
+    registry.revoke_model(model_id_of(run), "bank")
     assert registry.model(model_id_of(run))["state"] == "revoked" and len(registry.models()) == 1
 
 

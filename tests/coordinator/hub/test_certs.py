@@ -15,13 +15,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from coordinator.certs import PartySpec, init_federation
 from protocols.crypto.identity import fingerprint
-from protocols.errors import UsageError
+from protocols.errors import TrustError, UsageError
 from protocols.node import certs_cli
+from protocols.node.enrol import check_supernode
 from protocols.node.identity_files import load_identity, load_trust
 from protocols.node.tls import NodeTls
 
 NODE_FILES = {"tls/ca.crt", "tls/node.crt", "tls/node.key", "identity/identity.key", "identity/identity.pub"}
-PARTY_FILES = NODE_FILES | {"flower/supernode.key", "flower/supernode.pub"}
+PARTY_FILES = NODE_FILES | {"flower/supernode.key", "flower/supernode.pub", "flower/supernode.sig"}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,21 @@ def test_supernode_keys_are_as_flower_wants_them(made: Path) -> None:
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     assert private.curve.name == "secp384r1"
     assert serialization.load_ssh_public_key((flower / "supernode.pub").read_bytes()) == private.public_key()
+
+
+def test_an_identity_signs_its_supernode_key_and_no_other(made: Path) -> None:
+    trust = load_trust(made / "trust.json")
+    of = {name: ((made / name / "flower" / "supernode.pub").read_text(),
+                 (made / name / "flower" / "supernode.sig").read_bytes()) for name in ("bank", "shop")}
+    for name, (key, signature) in of.items():
+        check_supernode(trust[name], name, key, signature)
+    key, signature = of["bank"]
+    flipped = bytes([signature[0] ^ 1]) + signature[1:]
+    for wrong in ((trust["shop"], "bank", key, signature), (trust["bank"], "shop", key, signature),
+                  (trust["bank"], "bank", of["shop"][0], signature), (trust["bank"], "bank", key, flipped),
+                  (trust["bank"], "bank", key, b""), (trust["bank"], "bank", key, b"\xff")):
+        with pytest.raises(TrustError):
+            check_supernode(*wrong)
 
 
 def test_nothing_is_overwritten(made: Path, capsys: pytest.CaptureFixture) -> None:

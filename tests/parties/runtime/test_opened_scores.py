@@ -10,16 +10,18 @@ import pytest
 
 from parties.runtime.phases import Phases
 from parties.runtime.releases import Releases
+from protocols.crypto.box import Box
 from protocols.errors import PolicyRefused
 from protocols.plan import Plan
 from protocols.policy import Policy
 
+BOX = Box(bytes(32))
 IDS = [f"p{n}" for n in range(100)]
 
 
 @pytest.fixture
 def releases(tmp_path: Path) -> Iterator[Releases]:
-    kept = Releases(tmp_path / "releases.db")
+    kept = Releases(tmp_path / "releases.db", BOX)
     yield kept
     kept.close()
 

@@ -1,0 +1,112 @@
+"""Every kind of opening there is: what leaves shares or a party's own table as plaintext, and who learns it.
+
+One entry is one row of a leakage table in the README of the folder named last; a test compares both. `Opening`
+(role.py) refuses a kind that is not here, the egress door lets a run open what is here for its kind of run, and
+`protocols.crypto.opening.open_shares` is the only way from shares to plaintext. A new kind is one entry more.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from protocols.errors import PolicyRefused
+from protocols.plan import Plan
+
+Seat = Literal["bank", "first bank", "platform", "first platform"]
+Rows = Literal["aligned", "training", "calibration", "test", "scored"]
+BOTH_WAYS = (("bank", "platform"), ("platform", "bank"))
+BETWEEN_BANKS = (("bank", "bank"),)
+TO_BANK = (("platform", "bank"),)
+
+
+
+def _always(plan: Plan) -> bool:
+    return True
+
+
+def _several_platforms(plan: Plan) -> bool:
+    return len(plan.feature_parties) > 1
+
+
+def _woe(plan: Plan) -> bool:
+    return plan.model.encoding == "woe"
+
+
+def _opens_scores(plan: Plan) -> bool:
+    return plan.model.score_openings > 0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of opening. `routes`: who gives it to whom; `rows`: whose people it is about."""
+
+    name: str
+    run: Literal["train", "score"] | None  # None: runs of every kind
+    phase: str
+    what: str
+    routes: tuple[tuple[Seat, Seat], ...]
+    rows: Rows
+    per_row: bool  # one number for each of these people, or a few about all of them together
+    readme: str
+    in_parts: bool = False  # comes in several messages that add up; any other is opened once to each learner
+    when: Callable[[Plan], bool] = _always  # of which plans, if not all
+
+
+TABLE = (
+    Kind("membership", None, "align", "which of the people the receiver brings are known to the giver",
+         BOTH_WAYS, "aligned", True, "psi", in_parts=True),
+    Kind("membership.joint", None, "align", "which of the shared people the run takes, of several platforms",
+         (("bank", "platform"),), "aligned", True, "psi", when=_several_platforms),
+    Kind("commons.histogram", "train", "encode", "noised numbers of rows per cell of each column, over all banks",
+         BETWEEN_BANKS, "training", False, "commons"),
+    Kind("commons.moments", "train", "encode", "noised numbers of rows per pair of bins, over all banks",
+         BETWEEN_BANKS, "training", False, "commons"),
+    Kind("woe.counts", "train", "encode", "how many training rows of each of the receiver's bins have label 1, noised "
+         "if the plan says so", (("bank", "platform"),), "training", False, "woe", when=_woe),
+    Kind("scale", "train", "train", "number of training rows and size of the own columns, as powers of √2",
+         BETWEEN_BANKS, "training", False, "scorecard"),
+    Kind("step.norms", "train", "train", "two norms of the power iteration, of all parties together",
+         (("platform", "first bank"),), "training", False, "scorecard"),
+    Kind("step.size", "train", "train", "the step size, a power of √2",
+         (("first bank", "platform"), ("first bank", "bank")), "training", False, "scorecard"),
+    Kind("coefficients", "train", "train", "the coefficients of the receiver's own columns",
+         (("first bank", "platform"), ("first platform", "bank")), "training", False, "scorecard"),
+    Kind("scores.training", "train", "train", "the score of each training row, to 2^-16: in polish of all parties "
+         "together, in the open-score variant the platform's part in a direction that nobody knows; as often as the "
+         "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores),
+    Kind("scores.calibration", "train", "evaluate", "the platforms' part of the score of each calibration row, in "
+         "steps of 1/32", TO_BANK, "calibration", True, "scorecard"),
+    Kind("scores.test", "train", "evaluate", "the platforms' part of the score of each test row, in steps of 1/32",
+         TO_BANK, "test", True, "scorecard"),
+    Kind("verdict", "train", "evaluate", "whether the joint model was better than the bank's own",
+         (("bank", "platform"), ("bank", "bank")), "test", False, "scorecard"),
+    Kind("scores.batch", "score", "score", "the platforms' part of the score of each scored row, in steps of "
+         "1/32; training rows may be among them", TO_BANK, "scored", True, "scorecard"),
+)
+KINDS = {kind.name: kind for kind in TABLE}
+
+
+def kind_of(name: str) -> Kind:
+    """The entry of a kind; PolicyRefused for one that is not in the table."""
+    if name not in KINDS:
+        raise PolicyRefused("openings", f"{name} is no declared kind of opening; add it to protocols/openings.py and "
+                            "to the leakage table of its protocol")
+    return KINDS[name]
+
+
+def allowed(run: str, name: str) -> bool:
+    """Whether a run of kind train or score may open this."""
+    return kind_of(name).run in (None, run)
+
+
+def expected(plan: Plan, giver: str, learner: str) -> list[Kind]:
+    """What a run of this plan opens from one party to another, in the order of the phases."""
+    return [kind for kind in TABLE if allowed(plan.kind, kind.name) and kind.when(plan)
+            and any(giver in seated(plan, one) and learner in seated(plan, other) for one, other in kind.routes)]
+
+
+def seated(plan: Plan, seat: Seat) -> tuple[str, ...]:
+    """The parties of a plan in a seat."""
+    parties = plan.label_parties if seat.endswith("bank") else plan.feature_parties
+    return parties[:1] if seat.startswith("first") else parties
