@@ -210,7 +210,7 @@ WORDS_ZH: dict[str, Any] = {
         "maximum_runs_per_day": "24 小时内至多同意 {value} 次任务。",
         "maximum_holdout_share": "一次任务中至多可以公开占比 {value}（以 1 计）的人的分数。",
         "maximum_commons_rho": "多家银行合计的加噪计数对每个人至多耗费 ρ = {value}，所有任务累计。",
-        "maximum_woe_rho": "各分箱违约计数对每个标签至多耗费 ρ = {value}，所有任务累计（无：精确计数，每人只公开一次）。",
+        "maximum_woe_rho": "各分箱违约计数对每个标签至多耗费 ρ = {value}，所有任务累计（无：精确计数，每人一次）。",
         "activations": "S 形函数可以替换为：{value}。",
         "variants": "允许的训练方式：{value}（open-score：银行在每一轮公开训练样本的分数）。",
         "maximum_polish": "严格训练之后，训练样本的分数至多再公开 {value} 次。",
