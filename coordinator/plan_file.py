@@ -49,6 +49,10 @@ def notes(plan: Plan) -> list[str]:
     found = []
     if plan.alignment.rows == "covered" and len(plan.feature_parties) == 1:
         found.append("alignment.rows = 'covered' is the same as 'common' with one platform")
+    times = plan.model.score_openings
+    if times and plan.kind == "train":
+        found.append(f"scores of the training rows are opened to {plan.label_parties[0]} {times} times: every policy "
+                     f"must allow it, and each platform must bring {4 * times} whitened columns or more")
     if plan.model.encoding == "woe" and not plan.model.woe_rho:
         found.append("model.encoding = 'woe' shows each platform how many defaults each of its bins holds, without "
                      "noise; model.woe_rho above 0 adds some")
@@ -199,6 +203,7 @@ _DEFAULTS = (
     'activation = "anchored"           # around each row\'s own score at the bank; deg1, deg3: fixed polynomials',
     "steps = 8                        # full-batch steps, fixed in advance",
     "l2 = 0.001                       # ridge per row on whitened coordinates",
+    "polish = 0                       # 1, 2: open training scores to the bank, go on to the maximum likelihood",
     "",
     "[alignment]",
     'rows = "common"                  # people whom all platforms know; "covered": whom at least one knows',

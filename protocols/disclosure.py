@@ -70,7 +70,9 @@ def _model(plan: Plan) -> str:
         return f"scores with the published model {plan.model_id}"
     model = plan.model
     noise = f" (rho {model.woe_rho:g})" if model.woe_rho else ""
-    return f"{model.kind}, encoding {model.encoding}{noise}, {model.steps} steps, release {model.release}"
+    steps = f"{model.openings} rounds, variant open-score" if model.variant == "open-score" else f"{model.steps} steps"
+    steps += f", then {model.polish} times {model.polish_steps} more" if model.polish else ""
+    return f"{model.kind}, encoding {model.encoding}{noise}, {steps}, release {model.release}"
 
 
 def _slices(plan: Plan) -> str:
@@ -98,6 +100,8 @@ def _leaving(plan: Plan, party: str, peers: tuple[str, ...], rows: int | None) -
 def _count(plan: Plan, kind: Kind) -> str:
     shares = {"calibration": plan.slices.calibration, "test": plan.slices.test}
     people = {"aligned": "person of the peer's who is compared", "scored": "common person"}
+    if kind.name == "scores.training":
+        return f"{plan.model.score_openings} for each training row"
     if not kind.per_row:
         return f"a few numbers about all {kind.rows} rows together"
     if kind.rows in shares:

@@ -33,6 +33,10 @@ def _woe(plan: Plan) -> bool:
     return plan.model.encoding == "woe"
 
 
+def _opens_scores(plan: Plan) -> bool:
+    return plan.model.score_openings > 0
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of opening. `routes`: who gives it to whom; `rows`: whose people it is about."""
@@ -68,6 +72,9 @@ TABLE = (
          (("first bank", "platform"), ("first bank", "bank")), "training", False, "scorecard"),
     Kind("coefficients", "train", "train", "the coefficients of the receiver's own columns",
          (("first bank", "platform"), ("first platform", "bank")), "training", False, "scorecard"),
+    Kind("scores.training", "train", "train", "the score of each training row, to 2^-16: in polish of all parties "
+         "together, in the open-score variant the platform's part in a direction that nobody knows; as often as the "
+         "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores),
     Kind("scores.calibration", "train", "evaluate", "the platforms' part of the score of each calibration row, in "
          "steps of 1/32", TO_BANK, "calibration", True, "scorecard"),
     Kind("scores.test", "train", "evaluate", "the platforms' part of the score of each test row, in steps of 1/32",

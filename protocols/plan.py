@@ -66,11 +66,31 @@ class ModelPlan(Strict):
     event_rate: float = Field(0.1, gt=0.001, lt=0.999, description="deg1, deg3: share of events that the activation is "
                               "made for; public, so round it coarsely")
     steps: int = Field(8, ge=1, le=64, description="accelerated full-batch steps; fixed in advance")
+    variant: Literal["strict", "open-score"] = Field("strict", description="open-score: the bank opens training rows' "
+                                                     "scores in every round, the platform no gradient")
+    openings: int = Field(4, ge=1, le=16, description="open-score: rounds, each opens the training rows once")
+    polish: int = Field(0, ge=0, le=2, description="openings of the training rows' scores after the strict steps")
+    polish_steps: int = Field(20, ge=1, le=64, description="steps after each of them")
     l2: float = Field(0.001, ge=0, le=1, description="ridge per row on whitened coordinates, intercept excluded")
     release: Literal["owner", "shared"] = "owner"
     intercepts: Literal["bank", "common"] = Field("bank", description="several banks: one intercept each, or one")
     commons_rho: float = Field(0.1, gt=0, le=10, description="several banks: zero-concentrated differential privacy "
                                "of what is opened to make their common encoding (zCDP)")
+
+    @property
+    def score_openings(self) -> int:
+        """How often the scores of the training rows are opened to the bank."""
+        return self.openings if self.variant == "open-score" else self.polish
+
+    @property
+    def most_steps(self) -> int:
+        """Gradient steps with nothing opened between them."""
+        return max(self.steps, self.polish_steps if self.polish else 0)
+
+    @property
+    def all_steps(self) -> int:
+        """Gradient steps, those after openings included."""
+        return 0 if self.variant == "open-score" else self.steps + self.polish * self.polish_steps
 
 
 class AlignmentPlan(Strict):
@@ -146,7 +166,23 @@ class Plan(Strict):
             raise ValueError("model.woe_rho belongs to model.encoding = 'woe'")
         if (self.kind == "score") != (self.model_id is not None):
             raise ValueError("model_id belongs to a plan of kind score, and only there")
+        self._openings_fit()
         return self._banks_agree()
+
+    def _openings_fit(self) -> None:
+        """Scores of training rows open to one bank, and in the open-score variant are one platform's."""
+        model, open_score = self.model, self.model.variant == "open-score"
+        if model.polish and open_score:
+            raise ValueError("model.polish belongs to variant = 'strict'; the open-score variant has model.openings")
+        if model.polish and len(self.label_parties) > 1:
+            raise ValueError("model.polish opens scores to one bank; name one label_party, or leave it 0")
+        if model.polish and model.activation != "anchored":
+            raise ValueError("model.polish needs model.activation = 'anchored', which it anchors anew")
+        if open_score and (len(self.label_parties) > 1 or len(self.feature_parties) > 1):
+            raise ValueError("variant = 'open-score' trains one bank with one platform; name one of each, or take "
+                             "variant = 'strict'")
+        if open_score and model.release != "owner":
+            raise ValueError("variant = 'open-score' needs release = 'owner'")
 
     def _banks_agree(self) -> Self:
         """Several banks train common coefficients, so they bring the same columns, in bins."""

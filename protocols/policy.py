@@ -45,6 +45,10 @@ class Policy(Strict):
     minimum_intersection_rows: int = Field(1000, ge=256)
     minimum_bin_rows: int = Field(20, ge=20)
     maximum_steps: int = Field(32, ge=1, le=64)
+    variants: tuple[Literal["strict", "open-score"], ...] = ("strict",)
+    maximum_polish: int = Field(0, ge=0, le=2, description="openings of training scores after the strict steps")
+    maximum_opened_rank: float = Field(0.25, ge=0, le=0.25, description="openings of training scores that share a "
+                                       "person, all runs added up, per whitened column of this platform")
     maximum_runs_per_day: int = Field(100, ge=1)
     maximum_holdout_share: float = Field(0.5, gt=0, lt=1, description="rows whose scores one training may open")
     maximum_commons_rho: float = Field(1.0, gt=0, description="privacy (zCDP) that common encodings of several banks "
@@ -101,8 +105,13 @@ class Policy(Strict):
              f"at least {self.minimum_intersection_rows} are required"),
             ("minimum_bin_rows", model.minimum_support >= self.minimum_bin_rows,
              f"the plan accepts bins of {model.minimum_support} rows, at least {self.minimum_bin_rows} are required"),
-            ("maximum_steps", model.steps <= self.maximum_steps,
-             f"the plan asks for {model.steps} steps, at most {self.maximum_steps} are allowed"),
+            ("maximum_steps", model.most_steps <= self.maximum_steps,
+             f"the plan asks for {model.most_steps} steps, at most {self.maximum_steps} are allowed"),
+            ("variants", model.variant in self.variants,
+             f"variant = {model.variant!r} is asked for, allowed: {', '.join(self.variants)}"),
+            ("maximum_polish", model.polish <= self.maximum_polish,
+             f"the plan opens the training rows' scores {model.polish} times after the strict steps, at most "
+             f"{self.maximum_polish} are allowed"),
             ("maximum_commons_rho", len(plan.label_parties) == 1 or model.commons_rho <= self.maximum_commons_rho,
              f"the plan spends rho = {model.commons_rho:g} on the banks' common encoding, at most "
              f"{self.maximum_commons_rho:g} in all is allowed"),
@@ -140,6 +149,20 @@ class Policy(Strict):
                 "maximum_commons_rho",
                 f"this run's common encoding would spend rho = {rho:g} after {earlier:g} of earlier runs on the same "
                 f"people, at most {self.maximum_commons_rho:g} in all is allowed",
+            )
+
+    def check_openings(self, openings: int, earlier: int, rank: int) -> None:
+        """Refuse to open training scores so often that the platform's columns follow from them (SECURITY.md).
+
+        `earlier`: openings of other runs that share a person; `rank`: whitened columns in this run.
+        """
+        most = int(self.maximum_opened_rank * rank)
+        if openings + earlier > most:
+            before = f" after {earlier} of earlier runs on some of the same people" if earlier else ""
+            raise PolicyRefused(
+                "maximum_opened_rank",
+                f"the plan opens the training rows' scores {openings} times{before}, at most {most} are allowed for "
+                f"{rank} whitened columns; take fewer openings, more columns, or variant = 'strict' without polish",
             )
 
     def check_growth(self, peer: str, changed: int) -> None:

@@ -30,6 +30,11 @@ SENTENCES: dict[str, str] = {
                        "(zCDP) about a label, all runs and platforms added up; counts without noise are refused.",
     "activations": "The sigmoid may be replaced in training by these: {value} (anchored: its tangent at the bank's own "
                    "score of each row; deg1, deg3: one fixed polynomial for all rows).",
+    "variants": "A training may be of these variants: {value} (strict: training rows open by polish only; "
+                "open-score: the bank opens the platform's part of each training row's score in every round).",
+    "maximum_polish": "After the strict steps the scores of the training rows may be opened to the bank {value} times.",
+    "maximum_opened_rank": "Openings of training scores that share a person, all runs added up, may come to at most "
+                           "{value:g} of the number of this platform's whitened columns.",
     "minimum_columns": "An opened score of this party must rest on at least {value} of its columns.",
     "minimum_change_rows": "Between two trainings the people shared with a peer are the same or differ by at least "
                            "{value}.",

@@ -31,6 +31,7 @@ app = typer.Typer(help="Train one model between banks and platforms on this mach
 MARK = ".sealscore-demo"
 ENCODINGS = ("dummy", "numeric", "woe")
 ACTIVATIONS = ("anchored", "deg1", "deg3")
+VARIANTS = ("strict", "open-score")
 FEWEST_ROWS, USUAL_ROWS = 1_000, 20_000
 NUMERIC_LEVELS = 2  # a numeric column has as many coefficients as one of two bins
 
@@ -53,6 +54,9 @@ def demo(
     steps: Annotated[int, typer.Option(min=1, max=32, help="gradient steps")] = 8,
     bins: Annotated[int | None, typer.Option(
         min=2, max=32, help="bins per number (dummy, woe); default by rows")] = None,
+    variant: Annotated[str, typer.Option(help="strict, or open-score: the bank opens training scores")] = "strict",
+    polish: Annotated[int, typer.Option(min=0, max=2, help="openings of training rows' scores after the strict steps, "
+                                        "which lead to the maximum likelihood")] = 0,
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
@@ -63,13 +67,15 @@ def demo(
     _check_encoding(encoding, banks, with_ablations)
     _check_activation(activation, banks)
     _check_parties(bank_csv, platform_csv, banks, platforms, with_ablations)
+    _check_openings(variant, polish, banks, platforms)
     rows, bins = _sizes(rows, bins, banks, platforms, with_ablations and encoding == "dummy", say)
     given = bank_csv and setting.given(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
     _clear(out)
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
     settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
-                "activation": activation}
-    federation = Federation(out / "federation", parts.tables, parts.minimum_intersection)
+                "activation": activation, "variant": variant, "polish": polish}
+    rules = setting.opening_rules(variant, polish)
+    federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
     metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
     typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
 
@@ -101,6 +107,15 @@ def _check_parties(bank_csv: Path | None, platform_csv: Path | None, banks: int,
     if fewer and banks == platforms == 1:
         raise UsageError("--ablations leaves parties out, and of one bank and one platform none can be; give --banks "
                          "or --platforms more than 1")
+
+
+def _check_openings(variant: str, polish: int, banks: int, platforms: int) -> None:
+    if variant not in VARIANTS:
+        raise UsageError(f"expected --variant {' or '.join(VARIANTS)}, got {variant!r}")
+    if variant != "strict" and (banks > 1 or platforms > 1 or polish):
+        raise UsageError("--variant open-score is for one bank, one platform and no --polish; leave the others out")
+    if polish and banks > 1:
+        raise UsageError("--polish opens scores to one bank; leave --banks or --polish out")
 
 
 def _sizes(rows: int | None, bins: int | None, banks: int, platforms: int, choose: bool, say: Say

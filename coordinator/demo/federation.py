@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,13 @@ def inferred_table(role: str, path: Path, id_column: str, label: str | None) -> 
 
 
 class Federation:
-    """`with Federation(folder, tables, minimum_rows) as federation:` starts the nodes and stops them cleanly."""
+    """`with Federation(folder, tables, minimum_rows) as federation:` starts the nodes and stops them cleanly.
 
-    def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int):
-        self.folder, self._tables, self._minimum_rows = folder, tables, minimum_rows
+    `rules`: further lines of every party's policy.
+    """
+
+    def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int, rules: Sequence[str] = ()):
+        self.folder, self._tables, self._minimum_rows, self._rules = folder, tables, minimum_rows, rules
         self.parties = tuple(tables)
         self._supervisor: Supervisor | None = None
 
@@ -76,7 +80,7 @@ class Federation:
             home = self.home(party)
             peers = {peer: fingerprint(identities[peer]) for peer in self.parties if peer != party}
             _write(home / f"{party}.toml", _party_toml(party, ports, self._tables[party]))
-            _write(home / "policy.toml", _policy_toml(peers, self._minimum_rows))
+            _write(home / "policy.toml", _policy_toml(peers, self._minimum_rows, self._rules))
 
     def __enter__(self) -> Federation:
         self.prepare()
@@ -188,11 +192,11 @@ def _party_toml(party: str, ports: dict[str, str], table: Table) -> str:
     return "\n".join([*lines, ""])
 
 
-def _policy_toml(peers: dict[str, str], minimum_rows: int) -> str:
+def _policy_toml(peers: dict[str, str], minimum_rows: int, rules: Sequence[str] = ()) -> str:
     """`peers`: fingerprints by name."""
     lines = [
         f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric", "woe"]',
-        'activations = ["anchored", "deg1", "deg3"]', f"minimum_intersection_rows = {minimum_rows}", "",
+        'activations = ["anchored", "deg1", "deg3"]', f"minimum_intersection_rows = {minimum_rows}", *rules, "",
     ]
     for peer, digest in peers.items():
         lines += [f"[peers.{peer}]", "# confirmed out of band: compare it with the peer by telephone",

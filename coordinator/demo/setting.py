@@ -79,8 +79,14 @@ def _lines(path: Path) -> int:
         return sum(1 for row in csv.reader(file) if row) - 1
 
 
+def opening_rules(variant: str, polish: int) -> list[str]:
+    """What the demo's policies must allow beyond the default, for a plan that opens scores of training rows."""
+    rules = ['variants = ["strict", "open-score"]'] if variant != "strict" else []
+    return [*rules, f"maximum_polish = {polish}"] if polish else rules
+
+
 def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int,
-              activation: str = "anchored") -> str:
+              activation: str = "anchored", variant: str = "strict", polish: int = 0) -> str:
     """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each."""
     banks = [party for party in parties if is_bank(party)]
     labels = f'label_party = "{banks[0]}"' if len(banks) == 1 else f"label_parties = {json.dumps(banks)}"
@@ -89,8 +95,10 @@ def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: 
     for party in parties:
         lines += [f"[parties.{party}]", 'table = "customers"',
                   f"columns = {json.dumps(setting.tables[party].columns)}", ""]
-    lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}",
-              *([] if activation == "anchored" else [f"activation = {json.dumps(activation)}"]), ""]
+    lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}"]
+    lines += [f"activation = {json.dumps(activation)}"] if activation != "anchored" else []
+    lines += [f"variant = {json.dumps(variant)}"] if variant != "strict" else []
+    lines += [f"polish = {polish}", ""] if polish else [""]
     if setting.minimum_intersection != USUAL_INTERSECTION:
         lines += ["[alignment]", f"minimum_intersection = {setting.minimum_intersection}", ""]
     return "\n".join([*lines, "[slices]", f'seed = "{seed}"', ""])

@@ -24,6 +24,7 @@ from protocols.scorecard.batch import LabelBatch
 from protocols.scorecard.calibration import Calibration
 from protocols.scorecard.holdout import LabelHoldout
 from protocols.scorecard.label_party import LabelTrainer
+from protocols.scorecard.open_score import LabelSolver
 from protocols.scorecard.polynomial import bank_role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 
@@ -53,11 +54,13 @@ class BankSide:
         config: TrainingConfig,
         peer_public: bytes | None,
         circle: Circle | None,
-    ) -> LabelTrainer:
+    ) -> LabelTrainer | LabelSolver:
         """Fit the bank's own model and stand ready to train the joint one around it."""
         own_slices = _only(prepared)
         labels = self._labels(table, own_slices, TRAIN)
         own = self._bank_only(own_slices.columns[TRAIN], labels, plan)
+        if plan.model.variant == "open-score":
+            return LabelSolver(own_slices.columns[TRAIN], labels, own, keys(), config)
         columns = _with_intercept(own_slices.columns[TRAIN])
         return bank_role(config)(columns, labels, own, keys(), config, peer_public, circle)
 

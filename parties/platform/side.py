@@ -19,6 +19,7 @@ from protocols.role import Role
 from protocols.scorecard.batch import FeatureBatch
 from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.holdout import FeatureHoldout
+from protocols.scorecard.open_score import FeatureSolver
 from protocols.scorecard.polynomial import lead_role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 
@@ -42,9 +43,11 @@ class PlatformSide:
         config: TrainingConfig,
         peer_public: bytes | None,
         circle: Circle | None,
-    ) -> FeatureTrainer:
+    ) -> FeatureTrainer | FeatureSolver:
         """Feature side of training."""
         columns = {bank: slices.columns[TRAIN] for bank, slices in prepared.of.items()}
+        if plan.model.variant == "open-score":
+            return FeatureSolver(columns[config.speaker], config, peer_public)
         return feature_trainer(columns, keys, config, peer_public, lead_role(config))
 
     def holdout(

@@ -22,14 +22,18 @@ from protocols.role import Message, Opening
 LEDGER = "ledger.openings"
 COEFFICIENTS, WOE_COUNTS = "coefficients", "woe.counts"
 EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS})  # what the ledger of releases counts, once it was opened
+TRAINING_SCORES = "scores.training"  # as often as the plan says; each platform limits it across runs (releases.py)
+TIMES = "ledger.times"  # how often it was, by learner
 
 
 class Egress:
-    """The door of one run. `kind` is the plan's kind; `note(kind, learner, numbers)` keeps the node's own ledger."""
+    """The door of one run. `kind` is the plan's kind; `note(kind, learner, numbers)` keeps the node's own ledger;
+    `score_openings`: how often the plan opens training rows' scores."""
 
     def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog,
-                 note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None):
+                 note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None, score_openings: int = 0):
         self._run, self._kind, self._store, self._audit, self._note = run, kind, store, audit, note
+        self._score_openings = score_openings
 
     def release(
         self,
@@ -44,15 +48,16 @@ class Egress:
         `handled`: the messages that led to it, of several peers when it was a sum.
         """
         messages = list(messages)
-        ledger = self._ledger()
+        ledger, times = self._ledger(), json.loads(self._store.get(TIMES) or b"{}")
         for message in messages:
             if message.opening is not None:
-                self._count(message.opening, ledger)
+                self._count(message.opening, ledger, times)
         self._audit.extend([entry for message in messages for entry in self._records(phase, message)])
         for opening in filter(None, (message.opening for message in messages)):
             self._note(opening.kind, opening.learner, ledger[opening.kind][opening.learner])
         outgoing, bulks = refer(phase, step, messages)
-        entry = {LEDGER: json.dumps(ledger).encode()} if any(m.opening for m in messages) else {}
+        entry = {LEDGER: json.dumps(ledger).encode(), TIMES: json.dumps(times).encode()} \
+            if any(m.opening for m in messages) else {}
         self._store.commit(facts | entry, outgoing, handled, bulks)
 
     def openings(self) -> dict[str, int]:
@@ -62,11 +67,16 @@ class Egress:
     def _ledger(self) -> dict[str, dict[str, int]]:
         return json.loads(self._store.get(LEDGER) or b"{}")
 
-    def _count(self, opening: Opening, ledger: dict[str, dict[str, int]]) -> None:
-        if not openings.allowed(self._kind, opening.kind):
+    def _count(self, opening: Opening, ledger: dict[str, dict[str, int]], times: dict[str, int]) -> None:
+        scores = opening.kind == TRAINING_SCORES
+        if not openings.allowed(self._kind, opening.kind) or (scores and not self._score_openings):
             raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}")
         learners = ledger.setdefault(opening.kind, {})
-        if opening.learner in learners and not openings.kind_of(opening.kind).in_parts:
+        if scores:
+            times[opening.learner] = times.get(opening.learner, 0) + 1
+            if times[opening.learner] > self._score_openings:
+                raise PolicyRefused("openings", f"the plan opens {opening.kind} {self._score_openings} times, not more")
+        elif opening.learner in learners and not openings.kind_of(opening.kind).in_parts:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")
         learners[opening.learner] = learners.get(opening.learner, 0) + opening.count
 

@@ -257,15 +257,25 @@ class Phases:
     # -- train
 
     def train(self, prepared: Prepared) -> Coefficients:
-        """The strict training; what is left are the own coefficients."""
+        """The training; what is left are the own coefficients."""
         model, plan = self._plan.model, self._plan
+        self._limit_openings(prepared)
         check = functools.partial(self._check_release, prepared)
         config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
                                 self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
-                                model.event_rate)
+                                model.event_rate, model.polish, model.polish_steps, model.openings)
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, plan, self._keys, config, public, self._circle)
         return self._drive("train", role)
+
+    def _limit_openings(self, prepared: Prepared) -> None:
+        """A platform opens training rows' scores only so often, all its runs that share a person added up."""
+        times = self._plan.model.score_openings
+        if not times or self._name in self._plan.label_parties:
+            return
+        ids = self._table().ids
+        earlier = self._node.releases.open_scores(self._run, [ids[row] for row in prepared.training_rows], times)
+        self._node.party.policy.check_openings(times, earlier, prepared.whitening.rotation.shape[1])
 
     def _check_release(self, prepared: Prepared, rows: int, coefficients: int) -> None:
         """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused.

@@ -3,8 +3,9 @@
 Coefficients are equations about labels: with too many of them, over few rows, every label follows. So the rule
 n >= 50 * sum of d counts the trainings before this one that shared a person with it (protocols/SECURITY.md). The same
 training again releases the same coefficients and counts once. The noisy counts that several banks make their common
-encoding of are differentially private; what runs that share a person spend of it adds up too. Event counts that a
-platform got for its bins (woe) are in a table of their own: `parties/runtime/woe.py` has the rule.
+encoding of are differentially private; what runs that share a person spend of it adds up too, and so do openings of
+training rows' scores: each is one more vector of the platform's column space. Event counts that a platform got for its
+bins (woe) are in a table of their own: `parties/runtime/woe.py` has the rule.
 """
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS release (
   run TEXT PRIMARY KEY, training BLOB NOT NULL, coefficients INTEGER NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (run TEXT PRIMARY KEY, rho REAL NOT NULL, people BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS opened (run TEXT PRIMARY KEY, times INTEGER NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS woe (
   run TEXT NOT NULL, platform TEXT NOT NULL, sums BLOB NOT NULL, rho REAL NOT NULL, people BLOB NOT NULL,
   PRIMARY KEY (run, platform));
@@ -95,6 +97,20 @@ class Releases:
         """The run was refused before it sent any counts."""
         with self._lock, self._db:
             self._db.execute("DELETE FROM counts WHERE run = ?", (run,))
+
+    def open_scores(self, run: str, ids: Iterable[str], times: int) -> int:
+        """Record that a run opens these people's scores so often, before it does; gives what other runs opened of some
+        of them, added up."""
+        people = self._people(ids)
+        with self._lock, self._db:
+            self._db.execute("INSERT OR REPLACE INTO opened VALUES (?, ?, ?)", (run, times, people.tobytes()))
+            rows = self._db.execute("SELECT times, people FROM opened WHERE run != ?", (run,)).fetchall()
+        return sum(count for count, tags in rows if _share(people, np.frombuffer(tags, np.uint64)))
+
+    def unopen_scores(self, run: str) -> None:
+        """The run ended before it opened any score of a training row."""
+        with self._lock, self._db:
+            self._db.execute("DELETE FROM opened WHERE run = ?", (run,))
 
     def forget(self, run: str) -> None:
         """The run ended before it released anything."""

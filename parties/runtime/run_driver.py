@@ -17,7 +17,7 @@ from typing import Any
 
 from parties.runtime import roster
 from parties.runtime.bulk import Bulk
-from parties.runtime.egress import EQUATIONS, Egress
+from parties.runtime.egress import EQUATIONS, TRAINING_SCORES, Egress
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
 from parties.runtime.people import RunPeople
@@ -61,7 +61,8 @@ class RunDriver:
         self._peers = roster.peers(agreement.plan, self._name)
         self._store = RunStore(folder / "run.db", run_box(node.identity, self.run))
         self._people = RunPeople(node.ledger, self.run)
-        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note)
+        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note,
+                              self._plan.model.score_openings)
         self._halt = threading.Event()
         self._revoked = ""
         self._telling = threading.Lock()
@@ -219,6 +220,8 @@ class RunDriver:
             if EQUATIONS.isdisjoint(self._egress.openings()):
                 self._node.releases.forget(self.run)
                 self._node.ledger.unshare(self.run)
+            if TRAINING_SCORES not in self._egress.openings():
+                self._node.releases.unopen_scores(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})
         ended = {"state": state, "report": report or state, "phase": self._phase, **why}
         self._store.put("state", json.dumps(ended).encode())

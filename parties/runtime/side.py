@@ -13,7 +13,7 @@ from protocols.crypto.zero_sharing import Circle
 from protocols.plan import Plan
 from protocols.psi.parameters import AlignmentParams
 from protocols.role import Role
-from protocols.scorecard.training import Coefficients, Trainer, TrainingConfig
+from protocols.scorecard.training import Coefficients, TrainingConfig
 
 ParallelMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -36,7 +36,7 @@ class Side(Protocol):
         config: TrainingConfig,
         peer_public: bytes | None,
         circle: Circle | None,
-    ) -> Trainer:
+    ) -> Role:
         """The role in training; `circle`: of the banks, at a bank of several."""
 
     def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str) -> Role:

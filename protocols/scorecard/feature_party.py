@@ -21,6 +21,7 @@ from protocols.crypto.summed_product import SEED_BYTES, Seed, contribute, finish
 from protocols.errors import MalformedMessage
 from protocols.role import SUM, Message, Opening
 from protocols.scorecard import layout as fixed
+from protocols.scorecard.reopening import FollowReopening, LeadReopening
 from protocols.scorecard.training import (
     BACKWARD,
     FORWARD,
@@ -215,7 +216,7 @@ class FeatureTrainer(Trainer):
         """Setup is done: what comes next."""
 
 
-class LeadTrainer(FeatureTrainer):
+class LeadTrainer(LeadReopening, FeatureTrainer):
     """The first platform, alone or with others. The only one that asks the banks for products."""
 
     def start(self) -> list[Message]:
@@ -365,7 +366,7 @@ class LeadTrainer(FeatureTrainer):
                   for bank in self._config.banks)]
 
 
-class FollowTrainer(FeatureTrainer):
+class FollowTrainer(FollowReopening, FeatureTrainer):
     """Any platform after the first: it answers, and never asks, so it needs no keys."""
 
     def __init__(self, columns: Mapping[str, np.ndarray], config: TrainingConfig, peer_public: bytes | None = None):

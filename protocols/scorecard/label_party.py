@@ -19,6 +19,7 @@ import numpy as np
 from protocols.crypto import elementwise, product, summed_product
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair
+from protocols.crypto.layout import LayoutName
 from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles
 from protocols.crypto.ring import RING
@@ -28,6 +29,7 @@ from protocols.errors import MalformedMessage, ProtocolError
 from protocols.role import SUM, Message, Opening
 from protocols.scorecard import layout as fixed
 from protocols.scorecard.logistic import sigmoid
+from protocols.scorecard.reopening import LabelReopening
 from protocols.scorecard.training import (
     BACKWARD,
     FORWARD,
@@ -41,7 +43,7 @@ from protocols.scorecard.training import (
 SCALE = struct.Struct("<bb")
 
 
-class LabelTrainer(Trainer):
+class LabelTrainer(LabelReopening, Trainer):
     """`columns`: (n, d) whitened, the first of ones; `labels`: (n,) 0/1; `own_model`: (d,) the bank-only fit.
 
     `circle`: of all banks when there are several, complete.
@@ -66,12 +68,10 @@ class LabelTrainer(Trainer):
         self._own = config.constants + columns.shape[1] - 1
         self._labels, self._own_model = labels.astype(float), own_model
         floats = self._given / 2.0**fixed.FEATURE_BITS
-        self._anchor = floats @ own_model
-        rate = sigmoid(self._anchor)
-        self._rate, self._slope = rate, self._slope_at(self._anchor)
+        self._factors: dict[bool, elementwise.Factor] = {}
+        self._anchor_at(floats @ own_model)
         values, vectors = np.linalg.eigh((floats * self._slope[:, None]).T @ floats / len(columns))
         self._veil: elementwise.Veil | None = None
-        self._factors: dict[bool, elementwise.Factor] = {}
         self._block_eigenvalue, self._own_direction = float(values[-1]), vectors[:, -1]
 
     def _slope_at(self, anchor: np.ndarray) -> np.ndarray:
@@ -84,6 +84,15 @@ class LabelTrainer(Trainer):
         super().restore(state)
         if "rows" in self._s:
             self._place_constants()
+        if "anchor" in self._s:
+            self._anchor_anew(self._s["anchor"])
+
+    def _anchor_at(self, scores: np.ndarray, slopes: np.ndarray | None = None) -> None:
+        """The sigmoid is replaced by a line at these scores of the rows, (n,), by default with `_slope_at`."""
+        rate = sigmoid(scores)
+        self._anchor, self._rate = scores, rate
+        self._slope = self._slope_at(scores) if slopes is None else slopes
+        self._factors.clear()
 
     def start(self) -> list[Message]:
         """The platforms begin; several banks tell each other how much they bring, roughly."""
@@ -281,13 +290,16 @@ class LabelTrainer(Trainer):
     def _await_reply(self, kind: str, **state) -> None:
         self._await(SUM if self._config.summed else self._config.lead, kind, **state)
 
-    def _finish(self, kind: str, payload: bytes, shape: tuple[int, int], coding: product.ReplyCoding) -> np.ndarray:
+    def _finish(
+        self, kind: str, payload: bytes, shape: tuple[int, int], coding: product.ReplyCoding,
+        layout: LayoutName = LAYOUT,
+    ) -> np.ndarray:
         """One's share of what the platforms computed, out of their sum or of the only one's reply."""
         if not self._config.summed:
-            return product.finish(self._keys, payload, shape, LAYOUT, coding)
+            return product.finish(self._keys, payload, shape, layout, coding)
         label = self._label(kind, self._name)
         pads = [self._pad_seed(index).expand(label, 1) for index in range(len(self._config.platforms))]
-        return summed_product.finish_sum(self._keys, payload, shape, LAYOUT, coding, Seed(self._s["point"]), pads)
+        return summed_product.finish_sum(self._keys, payload, shape, layout, coding, Seed(self._s["point"]), pads)
 
     def _on_forward_reply(self, payload: bytes) -> list[Message]:
         share = self._finish("forward", payload, self._forward_shape(), FORWARD)

@@ -66,6 +66,9 @@ class TrainingConfig:
     intercepts: Literal["bank", "common"] = "bank"
     activation: ActivationName = "anchored"
     event_rate: float = 0.1  # public; centre of the polynomial activations
+    polish: int = 0  # openings of z after the strict steps, each followed by polish_steps (reopening.py)
+    polish_steps: int = 0
+    openings: int = 0  # of the open-score variant (open_score.py)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.platforms) <= MOST_SUMMANDS or not 1 <= len(self.banks) <= MOST_BANKS:
@@ -78,6 +81,11 @@ class TrainingConfig:
     def degree(self) -> int:
         """Of the activation as a polynomial in z; anchored is linear in z row by row."""
         return 3 if self.activation == "deg3" else 1
+
+    @property
+    def all_steps(self) -> int:
+        """Gradient steps, those after openings included."""
+        return self.steps + self.polish * self.polish_steps
 
     @property
     def lead(self) -> str:
@@ -113,6 +121,13 @@ class TrainingConfig:
         return len(self.banks) if self.intercepts == "bank" else 1
 
 
+def flooded(share: np.ndarray, bits: int) -> np.ndarray:
+    """One's share (2, d) of the other side's coefficients of `bits` fractional bits, flooded once."""
+    columns, flood = share.shape[1], bits - RELEASE_FLOOD_BITS + 1
+    centre = RING.encode_ints([1 << (flood - 1)] * columns)
+    return RING.add(share, RING.sub(RING.random_below_bits(columns, flood), centre))
+
+
 def even_start(columns: int) -> np.ndarray:
     """(columns,) of length 1. A power iteration may start from any vector with a part in every direction; a fixed one
     makes runs repeatable. It protects nothing."""
@@ -127,7 +142,7 @@ class Coefficients:
     own: np.ndarray
     rows: int
     columns_peer: int  # of all other parties together
-    grid: int
+    grid: int | None  # of the step size; the open-score variant has none
     steps: int
 
 
@@ -149,7 +164,7 @@ class Trainer(Role):
         self.peer_public = peer_public  # as it came from all who ask; the driver keeps it beside the snapshots
         self._peer_keys: dict[str, PeerKeys] = {}
         self._tiles: dict[tuple[str, int, bool], MatrixTiles] = {}
-        self._s: dict = {"number": 0, "grid": None}
+        self._s: dict = {"number": 0, "opened": 0, "grid": None}
         self._await_first()
         self._result: Coefficients | None = None
 
@@ -193,8 +208,9 @@ class Trainer(Role):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Passes done and passes in all."""
-        return self._s["number"], fixed.POWER_PASSES + self._config.steps
+        """Passes and openings done, and those in all."""
+        config = self._config
+        return self._s["number"] + self._s["opened"], fixed.POWER_PASSES + config.all_steps + config.polish
 
     def _await(self, sender: str, kind: str, **state) -> None:
         """What is due next, with what this step leaves behind."""
@@ -229,15 +245,16 @@ class Trainer(Role):
 
     def _check_size(self, bank_columns: int, widths: np.ndarray) -> None:
         """Few enough opened numbers for each key, and rows enough for all coefficients."""
-        largest = max(bank_columns, int(widths.sum()))
-        if largest + 2 > MAXIMUM_HINTS:
-            raise DataError(f"expected at most {MAXIMUM_HINTS - 2} whitened columns a side, got {bank_columns} of the "
-                            f"banks and {int(widths.sum())} of the platforms")
+        largest, platforms = max(bank_columns, int(widths.sum())), int(widths.sum())
+        if largest + 2 + self._config.polish * (bank_columns + platforms) > MAXIMUM_HINTS:  # opened z is one of w
+            more = f" with {self._config.polish} openings" if self._config.polish else ""
+            raise DataError(f"expected columns that open at most {MAXIMUM_HINTS - 2} numbers per key, got "
+                            f"{bank_columns} of the banks and {platforms} of the platforms{more}; take fewer columns")
         rows = fixed.fewest_rows(self._s["rows"]) if self._config.several else self._s["rows"]
         self._config.check_rows(rows, bank_columns + int(widths.sum()))
 
     def _chosen_layout(self) -> fixed.Layout:
-        return fixed.choose(self._s["rows"], self._total(), self._config.steps, self._config.degree)
+        return fixed.choose(self._s["rows"], self._total(), self._config.all_steps, self._config.degree)
 
     def _take_keys(self, public: bytes) -> None:
         """Public keys of all who ask this party, in the plan's order."""
@@ -300,18 +317,18 @@ class Trainer(Role):
         return self._begin_step()
 
     def _begin_step(self) -> list[Message]:
-        """v = w + 9/16 (w - old), exact at four more fractional bits."""
+        """v = w + 9/16 (w - old), or 12/16 after an opening; exact at four more fractional bits."""
+        momentum = fixed.POLISH_MOMENTUM if self._s["opened"] else fixed.MOMENTUM
         for side in ("own", "peer"):
-            ahead = RING.mul_public(self._s[f"w_{side}"], 16 + fixed.MOMENTUM)
-            back = RING.mul_public(self._s[f"old_{side}"], fixed.MOMENTUM)
+            ahead = RING.mul_public(self._s[f"w_{side}"], 16 + momentum)
+            back = RING.mul_public(self._s[f"old_{side}"], momentum)
             self._s[f"v_{side}"] = RING.sub(ahead, back)
         return self._begin_pass()
 
     def _end_step(self) -> list[Message]:
         """w = v - rate * (g / n + l2 v); no ridge on the intercept."""
         rate = fixed.learning_rate(self._s["grid"], self._config.l2)
-        step = fixed.scale(rate / self._s["rows"] * 2.0 ** (self._layout.weight_bits - self._layout.gradient_bits))
-        ridge = fixed.scale(rate * self._config.l2 * 2.0**-fixed.MOMENTUM_BITS) if self._config.l2 else None
+        step, ridge = fixed.step_scales(self._layout, rate, self._s["rows"], self._config.l2)
         for side in ("own", "peer"):
             point = self._s[f"v_{side}"]
             new = RING.sub(self._truncated(point, fixed.MOMENTUM_BITS), self._scaled(self._s[f"g_{side}"], step))
@@ -321,16 +338,14 @@ class Trainer(Role):
                     shrink[:, : self._config.constants] = 0
                 new = RING.sub(new, shrink)
             self._s[f"old_{side}"], self._s[f"w_{side}"] = self._s[f"w_{side}"], new
-        if self._s["number"] < fixed.POWER_PASSES + self._config.steps:
+        config, opened = self._config, self._s["opened"]
+        if self._s["number"] < fixed.POWER_PASSES + config.steps + opened * config.polish_steps:
             return self._begin_step()
-        return self._release()
+        return self._begin_opening() if opened < config.polish else self._release()
 
     def _flooded(self, share: np.ndarray) -> np.ndarray:
-        """One's share of the other side's coefficients, flooded once: all who learn one of them get the same."""
-        columns = share.shape[1]
-        bits = self._layout.weight_bits - RELEASE_FLOOD_BITS + 1
-        centre = RING.encode(np.full(columns, 1 << (bits - 1), dtype=np.int64))
-        return RING.add(share, RING.sub(RING.random_below_bits(columns, bits), centre))
+        """All who learn one of the other side's coefficients get the same."""
+        return flooded(share, self._layout.weight_bits)
 
     @staticmethod
     def _coefficients_message(peer: str, flooded: np.ndarray) -> Message:
@@ -343,7 +358,7 @@ class Trainer(Role):
             raise MalformedMessage(f"expected {16 * len(kept)} bytes of coefficients, got {len(payload)}")
         opened = open_shares("coefficients", self._s["w_own"][:, kept], RING.from_bytes(payload, len(kept)))
         self._result = self._coefficients(self._in_own_units(opened.floats(self._layout.weight_bits)))
-        facts = {name: self._s[name] for name in ("number", "bank_columns", "widths", "grid", "rows")}
+        facts = {name: self._s[name] for name in ("number", "opened", "bank_columns", "widths", "grid", "rows")}
         self._s = facts | {"from": None, "expect": "nothing more"}
         return []
 
@@ -443,6 +458,10 @@ class Trainer(Role):
     @abstractmethod
     def _begin_norms(self) -> list[Message]:
         """The power iteration has ended: go on to the step size."""
+
+    @abstractmethod
+    def _begin_opening(self) -> list[Message]:
+        """Some steps have ended: the scores of the training rows are opened to the bank, before more of them."""
 
     @abstractmethod
     def _release(self) -> list[Message]:

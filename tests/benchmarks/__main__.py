@@ -1,7 +1,11 @@
-"""`python -m tests.benchmarks [training] [large] [many] [alignment] [primitives] [cost] [wan] [million]`: one JSON.
+"""`python -m tests.benchmarks [training] [open-score] [large] [many] [alignment] [primitives] [cost] [wan] [million]`.
+
+Prints one JSON.
 
 training    30,000 x (12 + 40) strict training through real daemons, with its ratios to a fixed kernel of SEAL and, when
             PEERS_WORK is set, to SecretFlow SS-LR Cheetah
+open-score  the same with the open-score variant (4 openings), and its ratios to SecretFlow SS-LR SEMI2K with its
+            trusted dealer; with SEALSCORE_PEERS_RUN (the peers' run.sh) that is measured anew right after it
 large       200,000 x (12 + 40)
 many        the training's columns with 1, 2 and 4 platforms: seconds of a pass, bytes of the bank, the hub's adding
 alignment   100,000 with 100,000 ids, two processes
@@ -15,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +41,17 @@ def bench_training() -> dict[str, Any]:
     ratio = result["phase_seconds"]["train"] / kernel
     return result | {"kernel_seconds": round(kernel, 3), "train_over_kernel": round(ratio, 2),
                      "secretflow_cheetah": training.against_secretflow(result)}
+
+
+def bench_open_score() -> dict[str, Any]:
+    """The open-score variant, then SEMI2K on the same machine under the same load, if it is there."""
+    folder = data.peers_folder()
+    rows = int(os.environ.get("SEALSCORE_BENCH_ROWS", "50000"))
+    columns = data.peers_columns(folder) if folder else data.made_columns(rows)
+    result = training.train(columns, (0.6, 0.1, 0.3), STEPS, variant="open-score")
+    if folder and "SEALSCORE_PEERS_RUN" in os.environ:
+        subprocess.run(["bash", os.environ["SEALSCORE_PEERS_RUN"], "lr"], check=True, stdout=subprocess.DEVNULL)
+    return result | {"secretflow_semi2k": training.against_secretflow(result, training.SEMI2K)}
 
 
 def bench_large() -> dict[str, Any]:
@@ -62,6 +78,7 @@ def bench_many() -> dict[str, Any]:
 
 BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "training": bench_training,
+    "open-score": bench_open_score,
     "large": bench_large,
     "many": bench_many,
     "alignment": lambda: alignment.align(100_000),

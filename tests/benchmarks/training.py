@@ -1,4 +1,4 @@
-"""Strict training through real daemons, hub and TLS on this machine: seconds, bytes, CPU and memory per party."""
+"""Training through real daemons, hub and TLS on this machine: seconds, bytes, CPU and memory per party."""
 from __future__ import annotations
 
 import json
@@ -9,13 +9,16 @@ from typing import Any
 
 from coordinator.demo.federation import LABEL, PURPOSE, Federation, inferred_table
 from coordinator.demo.results import party_facts
+from coordinator.demo.setting import opening_rules
 from tests.benchmarks.data import Columns, peers_columns, peers_folder, write_tables
 
+CHEETAH, SEMI2K = "secretflow-ss-cheetah", "secretflow-ss-semi2k"  # the latter with its trusted dealer
 PHASES = ("align", "encode", "train", "evaluate", "publish")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def train(columns: Columns, fractions: tuple[float, float, float], steps: int, platforms: int = 1) -> dict[str, Any]:
+def train(columns: Columns, fractions: tuple[float, float, float], steps: int, platforms: int = 1,
+          variant: str = "strict") -> dict[str, Any]:
     """Train once and report. `fractions`: training, calibration and test share of the rows."""
     with tempfile.TemporaryDirectory(prefix="sealscore-bench-") as folder:
         root = Path(folder)
@@ -23,8 +26,8 @@ def train(columns: Columns, fractions: tuple[float, float, float], steps: int, p
         tables = {LABEL: inferred_table("bank", bank_csv, "id", "default")}
         tables |= {name: inferred_table("platform", path, "id", None) for name, path in parts.items()}
         plan = root / "plan.toml"
-        plan.write_text(_plan(tables, fractions, steps), encoding="utf-8")
-        with Federation(root / "federation", tables, 1000) as federation:
+        plan.write_text(_plan(tables, fractions, steps, variant), encoding="utf-8")
+        with Federation(root / "federation", tables, 1000, opening_rules(variant, 0)) as federation:
             before = {party: _process(federation, party) for party in tables}
             summary = federation.run(plan, quiet=True)
             after = {party: _process(federation, party) for party in tables}
@@ -34,13 +37,13 @@ def train(columns: Columns, fractions: tuple[float, float, float], steps: int, p
     return _report(columns, facts, before, after) | ({"hub": hub} if hub else {})
 
 
-def _plan(tables: dict[str, Any], fractions: tuple[float, float, float], steps: int) -> str:
+def _plan(tables: dict[str, Any], fractions: tuple[float, float, float], steps: int, variant: str) -> str:
     names = ("train", "calibration", "test")
     lines = [f'purpose = "{PURPOSE}"', f'label_party = "{LABEL}"',
              f"feature_parties = {json.dumps([party for party in tables if party != LABEL])}"]
     for party, table in tables.items():
         lines += [f"[parties.{party}]", 'table = "customers"', f"columns = {json.dumps(table.columns)}"]
-    lines += ["[model]", 'encoding = "numeric"', f"steps = {steps}", "[slices]"]
+    lines += ["[model]", 'encoding = "numeric"', f"steps = {steps}", f'variant = "{variant}"', "[slices]"]
     lines += [f"{name} = {fraction}" for name, fraction in zip(names, fractions, strict=True)]
     return "\n".join([*lines, ""])
 
@@ -74,8 +77,8 @@ def _report(columns: Columns, facts: dict[str, Any], before: dict[str, Any], aft
     }
 
 
-def against_secretflow(result: dict[str, Any]) -> dict[str, Any] | None:
-    """`result` against the newest SecretFlow SS-LR Cheetah run on the same rows, None if PEERS_WORK holds none.
+def against_secretflow(result: dict[str, Any], peer: str = CHEETAH) -> dict[str, Any] | None:
+    """`result` against the newest run of a SecretFlow SS-LR on the same rows, None if PEERS_WORK holds none.
 
     Its `fit_s` has neither process start nor data loading; ours are the phases encode and train, keys included.
     """
@@ -83,13 +86,13 @@ def against_secretflow(result: dict[str, Any]) -> dict[str, Any] | None:
     results = folder / "results.jsonl" if folder else None
     lines = results.read_text().splitlines() if results and results.exists() else []
     rows = [json.loads(line) for line in lines]
-    fits = [row for row in rows if row.get("peer") == "secretflow-ss-cheetah" and row["rows_used"] == 30_000]
+    fits = [row for row in rows if row.get("peer") == peer and row["rows_used"] == 30_000]
     if not fits or result["data"] != peers_columns(folder).source:
         return None
     newest = fits[-1]
     seconds = result["phase_seconds"]["encode"] + result["phase_seconds"]["train"]
     return {
-        "measured_at": newest["ts"], "load1": newest["load1"], "seconds": newest["fit_s"],
+        "peer": peer, "measured_at": newest["ts"], "load1": newest["load1"], "seconds": newest["fit_s"],
         "megabytes": newest["fit_lo_mb"], "auc_test": newest["test"][0], "epochs": newest["epochs"],
         "times_faster": round(newest["fit_s"] / seconds, 2),
         "times_faster_train_alone": round(newest["fit_s"] / result["phase_seconds"]["train"], 2),

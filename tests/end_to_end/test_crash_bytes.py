@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ class Party:
     def boot(self) -> None:
         self.store = RunStore(self._folder / "run.db", run_box(self._identity, RUN))
         self.audit = AuditLog(self._folder / "audit", self.name, self._identity)
-        self.egress = Egress(RUN, "train", self.store, self.audit)
+        self.egress = Egress(RUN, "train", self.store, self.audit, score_openings=self._task.polish)
         make = self._task.label_trainer if self.name == "bank" else self._task.feature_trainer
         self.role: Trainer = make(KeyPair.from_secret_bytes(self._secret), self.store.get("train.peer_public"))
         state = self.store.get("train.role")
@@ -157,6 +158,14 @@ def test_crashes_change_no_byte_and_no_coefficient(task: Problem, undisturbed, t
         # a crash between the record and the message leaves a record too many, never one too few
         assert all(digest.hex() in lines for versions in party.sent.values() for digest in versions)
         assert party.egress.openings()["coefficients"] == len(parties[party.peer].role.result().own)
+
+
+def test_opened_scores_leave_once_whatever_crashes(tmp_path: Path) -> None:
+    task = replace(problem(250, 2, 3, steps=1, seed=6), polish=1, polish_steps=1)
+    parties = train(task, tmp_path, random_trouble(2, 0.3))
+    assert all(len(versions) == 1 for party in parties.values() for versions in party.sent.values())
+    assert all(len(replies) == 1 for party in parties.values() for replies in party.answers.values())
+    assert parties["platform"].egress.openings()["scores.training"] == len(task.labels)
 
 
 def test_another_message_under_a_handled_number_is_refused(undisturbed: dict[str, Party]) -> None:

@@ -65,6 +65,16 @@ def test_the_file_is_private_holds_no_identifier_and_outlives_the_process(tmp_pa
     second.close()
 
 
+def test_openings_of_training_scores_add_up_over_runs_that_share_a_person(releases: Releases) -> None:
+    assert releases.open_scores("r-1", PEOPLE[:300], 2) == 0
+    assert releases.open_scores("r-2", PEOPLE[300:], 4) == 0
+    assert releases.open_scores("r-3", PEOPLE[299:301], 1) == 6
+    assert releases.open_scores("r-3", PEOPLE[299:301], 1) == 6  # continued: its own count once
+    assert releases.open_scores("r-4", ["syn-0299 "], 1) == 3  # another spelling of the same person
+    releases.unopen_scores("r-1")
+    assert releases.open_scores("r-4", PEOPLE[299:300], 1) == 1
+
+
 def test_what_common_encodings_spend_adds_up_over_runs_that_share_a_person(tmp_path):
     kept = Releases(tmp_path / "releases.db", BOX)
     assert kept.spend("r-1", ["a", "b"], 0.4) == 0

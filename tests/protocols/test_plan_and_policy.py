@@ -76,7 +76,8 @@ def test_the_policy_allows_what_it_names():
 @pytest.mark.parametrize(("model", "setting"), [
     ({"encoding": "numeric"}, "encodings"), ({"encoding": "woe"}, "encodings"), ({"release": "shared"}, "release"),
     ({"activation": "deg1"}, "activations"), ({"activation": "deg3"}, "activations"),
-    ({"steps": 33}, "maximum_steps"),
+    ({"steps": 33}, "maximum_steps"), ({"variant": "open-score"}, "variants"), ({"polish": 1}, "maximum_polish"),
+    ({"steps": 8, "polish": 1, "polish_steps": 33}, "maximum_steps"),
 ])
 def test_a_plan_that_asks_for_more_is_refused_by_setting(model, setting):
     with pytest.raises(PolicyRefused) as refusal:
@@ -214,6 +215,42 @@ def test_several_banks_bring_the_same_columns_in_bins(change, told):
     assert Plan.from_toml_text(BANKS).label_parties == ("bank", "bank-b")
     with pytest.raises(ConfigError, match=told):
         Plan.from_toml_text(BANKS.replace(*change))
+
+
+def model(text: str) -> tuple[str, str]:
+    return "[parties.platform]", f"[model]\n{text}\n[parties.platform]"
+
+
+@pytest.mark.parametrize(("text", "change", "told"), [
+    (BANKS, model("polish = 1"), "polish opens scores to one bank"),
+    (BANKS, model('variant = "open-score"'), "one bank with one platform"),
+    (PLAN, model('variant = "open-score"\npolish = 1'), "belongs to variant = 'strict'"),
+    (PLAN, model('variant = "open-score"\nrelease = "shared"'), "needs release = 'owner'"),
+    (PLAN, model("polish = 3"), "polish"), (PLAN, model('variant = "open"'), "variant"),
+    (PLAN, model("openings = 17"), "openings"),
+])
+def test_training_scores_open_where_the_protocol_can_limit_it(text, change, told):
+    with pytest.raises(ConfigError, match=told):
+        Plan.from_toml_text(text.replace(*change))
+
+
+def test_several_platforms_have_no_open_score_variant_but_can_polish():
+    two = PLAN.replace('["platform"]', '["platform", "other"]') + '[parties.other]\ntable = "t"\ncolumns = ["x"]\n'
+    assert Plan.from_toml_text(two.replace(*model("polish = 2"))).model.score_openings == 2
+    with pytest.raises(ConfigError, match="one bank with one platform"):
+        Plan.from_toml_text(two.replace(*model('variant = "open-score"')))
+
+
+def test_what_a_policy_opens_it_opens_by_name():
+    polish, open_score = plan(polish=1), plan(variant="open-score", openings=5)
+    assert (polish.model.score_openings, polish.model.all_steps) == (1, 28)
+    assert (open_score.model.score_openings, plan().model.score_openings) == (5, 0)
+    policy("maximum_polish = 1\n" + POLICY).check(polish, "bank")
+    policy('variants = ["open-score"]\n' + POLICY).check(open_score, "bank")
+    with pytest.raises(PolicyRefused, match="variant = 'strict' is asked for, allowed: open-score"):
+        policy('variants = ["open-score"]\n' + POLICY).check(plan(), "bank")
+    with pytest.raises(ConfigError, match="maximum_opened_rank"):
+        policy("maximum_opened_rank = 0.3\n" + POLICY)
 
 
 def test_a_model_is_scored_by_one_of_its_banks_with_all_its_platforms():

@@ -163,6 +163,21 @@ def test_an_opening_passes_once(store, audit):
     assert store.towards("bank").last_sequence() == 1
 
 
+def test_training_scores_open_as_often_as_the_plan_says(store, audit):
+    def message() -> Message:
+        return Message("bank", "scores.training", b"1", Opening("scores.training", "bank", 500))
+
+    for _ in range(2):  # the second door is that of the run continued after a crash
+        Egress(RUN, "train", store, audit, score_openings=2).release("train", 0, [message()], {}, ())
+    door = Egress(RUN, "train", store, audit, score_openings=2)
+    with pytest.raises(PolicyRefused, match="2 times, not more"):
+        door.release("train", 0, [message()], {}, ())
+    assert door.openings() == {"scores.training": 1000} and store.towards("bank").last_sequence() == 2
+    assert sum(record.kind == "opening" for record in audit.records()) == 2
+    with pytest.raises(PolicyRefused, match="may not open"):
+        Egress(RUN, "score", store, audit, score_openings=2).release("score", 0, [message()], {}, ())
+
+
 def test_an_opening_passes_once_to_each_learner(store, audit):
     door = Egress(RUN, "train", store, audit)
     told = [Message(p, "step.size", b"1", Opening("step.size", p, 1)) for p in ("a", "b")]

@@ -24,6 +24,9 @@ class Problem:
     labels: np.ndarray
     steps: int
     l2: float
+    polish: int = 0
+    polish_steps: int = 0
+    openings: int = 0
     own_model: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,7 +39,8 @@ class Problem:
         return np.c_[np.ones(len(self.bank)), self.bank]
 
     def config(self, party: str, platforms=("platform",), check_rows=lambda rows, coefficients: None) -> TrainingConfig:
-        return TrainingConfig(party, ("bank",), platforms, self.steps, self.l2, check_rows, 2**28)
+        return TrainingConfig(party, ("bank",), platforms, self.steps, self.l2, check_rows, 2**28,
+                              polish=self.polish, polish_steps=self.polish_steps, openings=self.openings)
 
     def label_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> LabelTrainer:
         config = self.config("bank", **settings)
@@ -115,9 +119,7 @@ def trained_in_floats(task: Problem, grid: int) -> np.ndarray:
     at, rows = reference(task), len(task.labels)
     rate, bits = fixed.learning_rate(grid, task.l2), fixed.choose(rows, len(at.start), task.steps)
     shift = 2.0 ** (bits.weight_bits - bits.gradient_bits)
-    step, ridge = fixed.scale(rate / rows * shift), None
-    if task.l2:
-        ridge = fixed.scale(rate * task.l2 * 2.0**-fixed.MOMENTUM_BITS)
+    step, ridge = fixed.step_scales(bits, rate, rows, task.l2)
     w = old = at.start
     for _ in range(task.steps):
         v = w + fixed.MOMENTUM / 16 * (w - old)
