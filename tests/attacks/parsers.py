@@ -1,7 +1,8 @@
 """Every function through which bytes of a peer, the coordinator or an evidence pack come in: one registry.
 
-`REGISTRY` says how to call each of them on bytes and gives good input to start from; `test_fuzz.py` damages it.
-`COVERED` and `EXEMPT` together name every parser that `found_in_sources` sees: a new one without an entry fails a test.
+`all_parsers` says how to call each of them on bytes and gives good input to start from; `test_fuzz.py` damages it.
+What the entries cover and `EXEMPT` together name every parser that `found_in_sources` sees: a new one without an entry
+fails a test.
 """
 from __future__ import annotations
 
@@ -9,11 +10,9 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flwr.common import ConfigRecord, RecordDict
@@ -22,9 +21,8 @@ from coordinator import hub_calls, registry, server_app
 from parties.runtime import bulk_reference, client_app, daemon, local_api
 from parties.runtime.link_engine import Engine
 from protocols import plan as plans
-from protocols.agreement import SignedAgreement, sign_statement, statement
+from protocols.agreement import SignedAgreement
 from protocols.audit import (
-    Checkpoint,
     CheckpointMessage,
     Record,
     SignedCheckpoint,
@@ -37,13 +35,11 @@ from protocols.checkpoints import CheckpointExchange
 from protocols.commons.common_encoding import CommonEncoding
 from protocols.crypto import elementwise, group, identity, product, sealing, summed_product
 from protocols.crypto.aggregate import add
-from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair, PeerKeys
-from protocols.crypto.product import MatrixTiles, ReplyCoding
+from protocols.crypto.product import ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.crypto.summed_product import Seed
 from protocols.crypto.zero_sharing import Circle
-from protocols.errors import MalformedMessage
 from protocols.node import archive, enrol, tls
 from protocols.policy import Policy
 from protocols.psi import messages as psi
@@ -61,105 +57,29 @@ from protocols.scorecard.whitening import Whitening
 from protocols.state import pack, unpack
 from protocols.wire import codec, envelope_pb2, hub_pb2
 from protocols.wire.chunks import Assembler, Route, WireMessage
+from tests.attacks.samples import (
+    ROOT,
+    RUN,
+    SHAPE,
+    SHORT,
+    VECTORS,
+    Parser,
+    agreement,
+    context,
+    encoded,
+    keys,
+    names,
+    pair,
+    peer,
+    plan,
+    request,
+    signed_checkpoint,
+    task,
+    tiles,
+    value_of,
+)
 from tests.parties.link.conftest import MemoryStore
 from tests.protocols.commons.banks import NEARLY_EXACT, customers
-from tests.protocols.scorecard.problems import problem
-
-ROOT = Path(__file__).parents[2]
-VECTORS = ROOT / "tests" / "vectors"
-RUN = "r-" + "ab" * 8
-FULL, SHORT = ReplyCoding.FULL, ReplyCoding.SHORT
-SHAPE = (30, 3)
-
-
-@dataclass(frozen=True)
-class Parser:
-    """`take` gets bytes that anybody may have made; `good` are such that it takes; `covers`: qualified names;
-    `examples`: how many damaged inputs a run of the tests tries; `json`: damage the tree, too."""
-
-    name: str
-    take: Callable[[bytes], object]
-    good: Callable[[], list[bytes]]
-    covers: tuple[str, ...]
-    examples: int = 40
-    json: bool = False
-
-
-# ---------------------------------------------------------------- what good input is made of
-
-
-@cache
-def keys() -> KeyPair:
-    return KeyPair.generate()
-
-
-@cache
-def peer() -> PeerKeys:
-    return PeerKeys.from_bytes(keys().public_bytes())
-
-
-@cache
-def names() -> dict[str, IdentityKey]:
-    return {name: IdentityKey.generate() for name in ("bank", "platform")}
-
-
-@cache
-def tiles() -> MatrixTiles:
-    return MatrixTiles(np.ones(SHAPE, np.int64), layout="tile")
-
-
-@cache
-def request() -> bytes:
-    return product.ask(keys(), RING.random(SHAPE[1]), SHAPE, "tile")
-
-
-def context(own: str = "platform", other: str = "bank") -> sealing.SealingContext:
-    return sealing.SealingContext(RUN, bytes(32), own, other, names()[own], names()[other].public)
-
-
-def pair() -> tuple[sealing.Session, sealing.Session]:
-    initiator = sealing.Initiator(context("bank", "platform"))
-    answer, theirs = sealing.respond(context(), initiator.hello)
-    return initiator.finish(answer), theirs
-
-
-@cache
-def plan() -> plans.Plan:
-    return plans.Plan.model_validate({
-        "purpose": "credit-scoring", "label_party": "bank", "feature_parties": ["platform"],
-        "parties": {"bank": {"table": "loans", "columns": ["age"]},
-                    "platform": {"table": "users", "columns": ["pay"]}}})
-
-
-@cache
-def agreement() -> SignedAgreement:
-    texts = {name: statement(name, RUN, plan(), "ab" * 32, rows=7) for name in names()}
-    return SignedAgreement(RUN, plan(), texts, {name: sign_statement(names()[name], text)
-                                                for name, text in texts.items()})
-
-
-@cache
-def signed_checkpoint() -> SignedCheckpoint:
-    checkpoint = Checkpoint("bank", 9, hashlib.sha256(b"root").digest(), "2026-01-31T12:00:00.000Z")
-    return SignedCheckpoint.sign(names()["bank"], checkpoint)
-
-
-@cache
-def task():
-    return problem(60, 2, 2, steps=1, seed=1)
-
-
-def encoded(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _value(data: bytes) -> Any:
-    """JSON that the caller of an entry has read already; what is none is not the entry's to refuse."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise MalformedMessage("not JSON") from None
-
 
 # ---------------------------------------------------------------- wire and links
 
@@ -437,12 +357,12 @@ def _kept() -> Iterator[Parser]:
     """What a node wrote itself and reads again after a crash or out of a restored backup."""
     yield Parser("state", unpack, lambda: [pack({"a": 1, "b": b"xyz", "c": np.arange(6).reshape(2, 3), "d": None})],
                  ("protocols.state.unpack",), 150)
-    yield Parser("encoder", lambda data: Encoder.from_json(_value(data)), _encoders,
+    yield Parser("encoder", lambda data: Encoder.from_json(value_of(data)), _encoders,
                  ("protocols.binning.encoder.Encoder.from_json",), 30, True)
-    yield Parser("calibration", lambda data: Calibration.from_json(_value(data)),
+    yield Parser("calibration", lambda data: Calibration.from_json(value_of(data)),
                  lambda: [encoded({"intercept": 0.5, "slope": 1.0})],
                  ("protocols.scorecard.calibration.Calibration.from_json",), 40, True)
-    yield Parser("whitening", lambda data: Whitening.from_json(_value(data)),
+    yield Parser("whitening", lambda data: Whitening.from_json(value_of(data)),
                  lambda: [encoded({"mean": [0.0, 1.0], "rotation": [[1.0, 0.0], [0.0, 1.0]]})],
                  ("protocols.scorecard.whitening.Whitening.from_json",), 60, True)
 
@@ -450,14 +370,14 @@ def _kept() -> Iterator[Parser]:
 def _statement(data: bytes) -> object:
     """A statement as it comes in a control message: text out of JSON, with whatever JSON's escapes make of it."""
     signed = agreement()
-    text = _value(data)
+    text = value_of(data)
     texts = signed.statements | {"bank": daemon._text({"statement": text}, "statement")}
     daemon._statement_object(texts["bank"])
     return SignedAgreement(RUN, plan(), texts, signed.signatures).check({n: k.public for n, k in names().items()})
 
 
 def _record(data: bytes) -> Record:
-    body = _value(data)
+    body = value_of(data)
     return Record(0, "2026-01-31T12:00:00.000Z", "checkpoint.peer", body if isinstance(body, dict) else {})
 
 
