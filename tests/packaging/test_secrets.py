@@ -23,9 +23,9 @@ from tests.packaging.project import PACKAGES
 BYTES = ("bytes", "ndarray")
 PUBLIC = {  # fields that print and may: signatures, public keys, digests, roots, plans
     "SignedAgreement.signatures", "Checkpoint.root", "SignedCheckpoint.signature", "CheckpointMessage.proof",
-    "_Child.process", "_Node.public", "_Node.files", "AlignmentParams.session", "Route.agreement",
+    "_Child.process", "AlignmentParams.session", "Route.agreement",
     "LinkConfig.peer_public_key", "LinkConfig.agreement", "Handled.digest", "Slot.digests", "Slot.pieces", "Slot.total",
-    "Request.canonical",
+    "Request.canonical", "Countersigned.countersignature", "NodeEvidence.files", "NodeEvidence.public",
 }
 
 
