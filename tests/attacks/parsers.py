@@ -61,6 +61,10 @@ from protocols.scorecard.whitening import Whitening
 from protocols.state import pack, unpack
 from protocols.wire import codec, envelope_pb2, hub_pb2
 from protocols.wire.chunks import Assembler, Route, WireMessage
+from protocols.woe import messages as woe
+from protocols.woe.feature_party import FeatureWoe
+from protocols.woe.label_party import LabelWoe, WoeSettings
+from protocols.woe.one_hot import OneHotTiles
 from tests.parties.link.conftest import MemoryStore
 from tests.protocols.commons.banks import NEARLY_EXACT, customers
 from tests.protocols.scorecard.problems import problem
@@ -321,6 +325,7 @@ def roles() -> Iterator[Parser]:
         lambda: [np.r_[[9, 0, 0], np.arange(9)].astype("<u4").tobytes()],
         ("protocols.psi.covered.FeatureCovered.handle", "protocols.psi.covered.FeatureCovered._parse"))
     yield from _trainers()
+    yield from _event_counts()
     slices = {"calibration": 3, "test": 4}
     yield Parser("scores", lambda data: LabelHoldout(("platform",), slices, lambda s: True).handle(
         Message("platform", "scores.calibration", data)), lambda: [bytes(6)],
@@ -361,6 +366,47 @@ def _trainers() -> Iterator[Parser]:
     for kind, good in (("init", bytes(64)), ("step.size", b"\0"), ("coefficients", bytes(48))):
         yield Parser(f"{kind} of a training", lambda data, kind=kind: _later(kind).handle(
             Message("platform" if kind != "step.size" else "bank", kind, data)), lambda good=good: [good], handled, 8)
+
+
+def _event_counts() -> Iterator[Parser]:
+    """Each of the four messages of a woe encoding at whom it reaches."""
+    here = "protocols.woe"
+    yield Parser(woe.SETUP, lambda data: _woe_bank().handle(Message("platform", woe.SETUP, data)),
+                 lambda: [woe.Setup(30, 3, bytes(32)).to_bytes()],
+                 (f"{here}.messages.Setup.from_bytes", f"{here}.label_party.LabelWoe.handle"))
+    yield Parser(woe.LABELS, lambda data: _woe_platform().handle(Message("bank", woe.LABELS, data)),
+                 lambda: [keys().public_bytes() + product.ask(keys(), RING.zeros(30), (3, 30), woe.LAYOUT)],
+                 (f"{here}.feature_party.FeatureWoe.handle",), 12)
+    yield Parser(woe.REPLY, lambda data: _woe_bank(asked=True).handle(Message("platform", woe.REPLY, data)),
+                 lambda: [_woe_reply()], (), 12)
+    yield Parser(woe.COUNTS, lambda data: _woe_platform(answered=True).handle(Message("bank", woe.COUNTS, data)),
+                 lambda: [RING.to_bytes(RING.zeros(3))], ())
+
+
+def _woe_bank(asked: bool = False) -> LabelWoe:
+    """30 rows, 3 bins; `asked`: waits for the reply."""
+    bank = LabelWoe("platform", np.ones(30, np.int64), WoeSettings(1, 0.0, 10), lambda bins, tag: None)
+    if asked:
+        bank.restore(pack({"bins": 3, "ended": False, "keys": keys().secret_bytes()}))
+    return bank
+
+
+def _woe_platform(answered: bool = False) -> FeatureWoe:
+    """`answered`: waits for the counts."""
+    platform = FeatureWoe("bank", _woe_bins(), np.full(3, 10), bytes(32), False)
+    if answered:
+        platform.restore(pack({"share": RING.zeros(3), "counts": None}))
+    return platform
+
+
+def _woe_bins() -> np.ndarray:
+    return np.repeat(np.arange(3, dtype=np.int32), 10)[:, None]
+
+
+@cache
+def _woe_reply() -> bytes:
+    request = product.ask(keys(), RING.zeros(30), (3, 30), woe.LAYOUT)
+    return product.answer(OneHotTiles(_woe_bins(), 3), peer(), None, request, woe.CODING)[0]
 
 
 def _later(kind: str):
