@@ -42,8 +42,6 @@ def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> l
     if plan.model.encoding == "woe":
         found.append("model.encoding = 'woe' would show each party the default rate of its bins and is refused in "
                      "this version; choose dummy or numeric")
-    if plan.model.release == "shared":
-        found.append("model.release = 'shared' is refused in this version; choose owner")
     return found
 
 

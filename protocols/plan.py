@@ -137,6 +137,9 @@ class Plan(Strict):
             raise ValueError(f"[parties] must have exactly {', '.join(sorted(named))}")
         if (self.kind == "score") != (self.model_id is not None):
             raise ValueError("model_id belongs to a plan of kind score, and only there")
+        if self.model.release == "shared" and len(self.parties) > 2:
+            raise ValueError("model.release = 'shared' has one bank and one platform: floods of several platforms "
+                             "would add up in an opened score; choose owner")
         return self._banks_agree()
 
     def _banks_agree(self) -> Self:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from parties.bank.side import BankSide
+from parties.bank.shared_side import bank_side
 from parties.runtime import doctor
 from parties.runtime.cli import party_app
 from protocols.node import cli
@@ -13,9 +13,9 @@ from protocols.node.node_file import NodeFile
 
 def main(argv: list[str]) -> int:
     """Entry point of `sealscore bank`."""
-    return cli.run(party_app("bank", BankSide), argv, "bank")
+    return cli.run(party_app("bank", bank_side), argv, "bank")
 
 
 def examine(node: NodeFile) -> Iterable[Finding]:
     """What `sealscore doctor` finds at a bank."""
-    return doctor.examine(node, BankSide)
+    return doctor.examine(node, bank_side)

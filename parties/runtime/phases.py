@@ -28,6 +28,7 @@ from parties.runtime.people import RunPeople
 from parties.runtime.preparation import Prepared, prepare, slices_of
 from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
+from parties.runtime.sharing import Sharing
 from parties.runtime.side import ParallelMap, Side
 from parties.runtime.tables import Table, load_table
 from parties.runtime.vault import Vault
@@ -45,7 +46,7 @@ from protocols.node.audit_log import AuditLog
 from protocols.plan import Plan, seats
 from protocols.psi.parameters import UNKNOWN, Alignment
 from protocols.role import Role
-from protocols.scorecard.training import Coefficients, TrainingConfig
+from protocols.scorecard.training import Trained, TrainingConfig
 from protocols.scorecard.verdicts import Verdicts
 from protocols.scorecard.whitening import Whitening
 from protocols.state import pack, unpack
@@ -63,7 +64,7 @@ class Node:
     """What a run needs of its daemon."""
 
     party: LoadedParty
-    side: Callable[[], Side]
+    side: Callable[..., Side]  # given a `Sharing` where weights stay shared
     audit: AuditLog
     vault: Vault
     hub: HubClient
@@ -86,6 +87,10 @@ def _role_facts(plan: Plan, phase: str) -> tuple[str, ...]:
     """All names under which the state of a role may be kept in a phase."""
     parts = ("", ".verdicts", *(f".{p}" for p in plan.parties), *(f".joint.{p}" for p in plan.label_parties))
     return tuple(f"{phase}.role{part}" for part in parts)
+
+
+def _release_nothing(rows: int, coefficients: int) -> None:
+    """Weights that stay shared are equations about labels to nobody, so no rule on their number applies."""
 
 
 def _alignment_facts(joint: dict[str, Alignment]) -> dict[str, bytes]:
@@ -117,7 +122,8 @@ class Phases:
         self._people = people
         self._node, self._agreement, self._plan = node, agreement, agreement.plan
         self._run, self._name, self._identities = agreement.run, node.party.name, identities
-        self._store, self._drive, self._side = store, drive, node.side()
+        self._store, self._drive = store, drive
+        self._side = node.side(self._sharing()) if agreement.plan.model.release == "shared" else node.side()
         self._circle: Circle | None = None
         self._lacking = 0  # training rows that a party has no columns for
 
@@ -230,12 +236,13 @@ class Phases:
 
     # -- train
 
-    def train(self, prepared: Prepared) -> Coefficients:
-        """The strict training; what is left are the own coefficients."""
+    def train(self, prepared: Prepared) -> Trained:
+        """The strict training; what is left are the own coefficients, or shares of all."""
         model, plan = self._plan.model, self._plan
-        check = functools.partial(self._check_release, prepared)
+        check = functools.partial(self._check_release, prepared) if model.release == "owner" else _release_nothing
         config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
-                                self._node.party.policy.tile_cache_bytes, model.intercepts)
+                                self._node.party.policy.tile_cache_bytes, model.intercepts,
+                                shared=model.release == "shared")
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, plan, self._keys, config, public, self._circle)
         return self._drive("train", role)
@@ -263,7 +270,7 @@ class Phases:
 
     # -- evaluate
 
-    def evaluate(self, prepared: Prepared, own: Coefficients) -> None:
+    def evaluate(self, prepared: Prepared, own: Trained) -> None:
         """Calibrate and judge on the hold-out; keep the own half, pending, or fail closed."""
         roles = [self._hold_out(prepared, own, bank) for bank in roster.own_banks(self._plan, self._name)]
         if not self._all_say_yes(all(map(self._side.verdict, roles))):
@@ -272,7 +279,7 @@ class Phases:
             raise RunFailed(self._name, "evaluate", cause, "take other columns or another encoding")
         self._keep(prepared, own, roles[0])
 
-    def _hold_out(self, prepared: Prepared, own: Coefficients, bank: str) -> Role:
+    def _hold_out(self, prepared: Prepared, own: Trained, bank: str) -> Role:
         role = self._side.holdout(self._table(), prepared, self._plan, own, self._name, bank)
         self._drive("evaluate", role, part=bank)
         return role
@@ -283,7 +290,7 @@ class Phases:
             return own
         return self._drive("evaluate", Verdicts(self._name, banks, own), part="verdicts")
 
-    def _keep(self, prepared: Prepared, own: Coefficients, role: Role) -> None:
+    def _keep(self, prepared: Prepared, own: Trained, role: Role) -> None:
         half = {
             "version": 1, "model_id": model_id(self._run), "run": self._run, "party": self._name,
             "agreement": self._agreement.digest().hex(), "status": "pending", "parties": seats(self._plan),
@@ -291,10 +298,7 @@ class Phases:
             **self._side.half(prepared, own, role),
         }
         self._node.vault.put(model_id(self._run), half)
-        report = self._side.report(prepared, own, role) | {
-            "training": {"rows": own.rows, "columns": len(own.own), "columns_peer": own.columns_peer,
-                         "steps": own.steps, "step_grid": own.grid},
-        }
+        report = self._side.report(prepared, own, role) | {"training": own.card}
         self._store.put("report", json.dumps(report).encode())
         self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
 
@@ -313,6 +317,11 @@ class Phases:
             target = self._node.party.state / "scores" / f"{self._run}.csv"
             write_csv(target, columns)
             log.info("run %s: scores of %d rows in %s", self._run, len(aligned), target)
+
+    def _sharing(self) -> Sharing:
+        model = self._plan.model_id or model_id(self._run)
+        node = self._node
+        return Sharing(model, node.vault, node.releases, node.party.policy, self._keys, self._store.get)
 
     # -- publish
 

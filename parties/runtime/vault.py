@@ -1,4 +1,7 @@
-"""Where a party keeps its half of each model: signed JSON, mode 0600, written whole or not at all."""
+"""Where a party keeps its half of each model: signed JSON, mode 0600, written whole or not at all.
+
+A half whose weights stay shared has a second file, MODEL.shares, whose SHA-256 stands in the first.
+"""
 from __future__ import annotations
 
 import hashlib
@@ -10,7 +13,7 @@ from typing import Any
 
 from protocols.crypto.identity import IdentityKey, verify
 from protocols.errors import TrustError, UsageError
-from protocols.node.identity_files import sync_folder, write_private
+from protocols.node.identity_files import read_private, sync_folder, write_private
 from protocols.plan import canonical_json
 
 CONTEXT = b"sealscore model half v1"
@@ -28,13 +31,15 @@ class Vault:
         """Store a half; returns its SHA-256 (hex), which the model card carries."""
         body = canonical_json(half)
         entry = {"half": half, "signature": self._identity.sign(CONTEXT, body).hex()}
-        target = self._path(model_id)
-        temporary = target.with_suffix(".part")
+        self._write(self._path(model_id), canonical_json(entry))
+        return hashlib.sha256(body).hexdigest()
+
+    def _write(self, target: Path, data: bytes) -> None:
+        temporary = target.with_name(target.name + ".part")
         temporary.unlink(missing_ok=True)
-        write_private(temporary, canonical_json(entry), durable=True)
+        write_private(temporary, data, durable=True)
         os.replace(temporary, target)
         sync_folder(self._folder)
-        return hashlib.sha256(body).hexdigest()
 
     def get(self, model_id: str) -> dict[str, Any]:
         """A stored half; UsageError when there is none, TrustError when the file was changed."""
@@ -53,9 +58,24 @@ class Vault:
         """SHA-256 (hex) of a stored half."""
         return hashlib.sha256(canonical_json(self.get(model_id))).hexdigest()
 
+    def keep_shares(self, model_id: str, data: bytes) -> str:
+        """Store keys and shares beside a half whose weights stay shared; returns their SHA-256 (hex) for the half."""
+        self._write(self._shares(model_id), data)
+        return hashlib.sha256(data).hexdigest()
+
+    def shares(self, model_id: str) -> bytes:
+        """What `keep_shares` stored; TrustError when it is missing or not what the signed half names."""
+        path, expected = self._shares(model_id), self.get(model_id).get("shares")
+        data = read_private(path) if path.exists() else b""
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise TrustError(f"{path.name}: not the keys and shares that this node's half of the model names; restore "
+                             "both from one backup")
+        return data
+
     def discard(self, model_id: str) -> None:
         """Remove a half that was not published."""
         self._path(model_id).unlink(missing_ok=True)
+        self._shares(model_id).unlink(missing_ok=True)
 
     def models(self) -> list[str]:
         """Ids of the halves stored here."""
@@ -65,3 +85,6 @@ class Vault:
         if not _MODEL_ID.fullmatch(model_id):
             raise UsageError(f"expected a model id such as m-0123456789abcdef, got {model_id[:40]!r}")
         return self._folder / f"{model_id}.json"
+
+    def _shares(self, model_id: str) -> Path:
+        return self._path(model_id).with_suffix(".shares")

@@ -25,7 +25,7 @@ import struct
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from protocols.errors import ConfigError, DataError, MalformedMessage
 from protocols.plan import MOST_BANKS
 from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
+from protocols.scorecard.shared_weights import SharedEnding, SharedWeights
 from protocols.state import pack, unpack
 
 SETUP = struct.Struct("<QQI")  # training rows of the two, of all banks (declared), columns of the sender's block
@@ -63,11 +64,14 @@ class TrainingConfig:
     check_rows: Callable[[int, int], None]
     cache_bytes: int
     intercepts: Literal["bank", "common"] = "bank"
+    shared: bool = False  # weights stay shared: nobody gets coefficients
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.platforms) <= MOST_SUMMANDS or not 1 <= len(self.banks) <= MOST_BANKS:
             raise ConfigError(f"expected 1 to {MOST_BANKS} banks and 1 to {MOST_SUMMANDS} platforms in a training, got "
                               f"{len(self.banks)} and {len(self.platforms)}")
+        if self.shared and (self.several or self.summed):
+            raise ConfigError("a model whose weights stay shared has one bank and one platform; plan release = 'owner'")
 
     @property
     def lead(self) -> str:
@@ -120,8 +124,17 @@ class Coefficients:
     grid: int
     steps: int
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the model card says of the training."""
+        return {"rows": self.rows, "columns": len(self.own), "columns_peer": self.columns_peer, "steps": self.steps,
+                "step_grid": self.grid}
 
-class Trainer(Role):
+
+Trained = Coefficients | SharedWeights
+
+
+class Trainer(SharedEnding, Role):
     """Common part of all roles.
 
     `_matrices`: own training columns in fixed point, (n, d) int64, per bank whose rows one holds: a bank its own, a
@@ -141,7 +154,7 @@ class Trainer(Role):
         self._tiles: dict[tuple[str, int, bool], MatrixTiles] = {}
         self._s: dict = {"number": 0, "grid": None}
         self._await_first()
-        self._result: Coefficients | None = None
+        self._result: Trained | None = None
 
     # -- the Role interface
 
@@ -162,13 +175,13 @@ class Trainer(Role):
             self._s = before
             raise
 
-    def result(self) -> Coefficients | None:
-        """Own coefficients once the training has ended."""
+    def result(self) -> Trained | None:
+        """Own coefficients, or shares of them, once the training has ended."""
         return self._result
 
     def snapshot(self) -> bytes:
         """All state that changes. Own columns, own keys and `peer_public` are given again to the constructor."""
-        done = {} if self._result is None else {"result": self._result.own}
+        done = {"result": self._result.own} if isinstance(self._result, Coefficients) else {}
         return pack(self._s | done)
 
     def restore(self, state: bytes) -> None:
@@ -180,6 +193,8 @@ class Trainer(Role):
             self._layout = fixed.choose(self._s["rows"], self._total(), self._config.steps)
         if "result" in self._s:
             self._result = self._coefficients(self._s.pop("result"))
+        if "share" in self._s:
+            self._result = self._shared()
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -310,7 +325,7 @@ class Trainer(Role):
             self._s[f"old_{side}"], self._s[f"w_{side}"] = self._s[f"w_{side}"], new
         if self._s["number"] < fixed.POWER_PASSES + self._config.steps:
             return self._begin_step()
-        return self._release()
+        return self._seal_weights() if self._config.shared else self._release()
 
     def _flooded(self, share: np.ndarray) -> np.ndarray:
         """One's share of the other side's coefficients, flooded once: all who learn one of them get the same."""
