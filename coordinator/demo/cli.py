@@ -30,6 +30,7 @@ from protocols.plan import Plan
 app = typer.Typer(help="Train one model between banks and platforms on this machine.", add_completion=False)
 MARK = ".sealscore-demo"
 ENCODINGS = ("dummy", "numeric")
+RELEASES = ("owner", "shared")
 FEWEST_ROWS, USUAL_ROWS = 1_000, 20_000
 NUMERIC_LEVELS = 2  # a numeric column has as many coefficients as one of two bins
 
@@ -49,6 +50,7 @@ def demo(
     banks: Annotated[int, typer.Option(min=1, max=MOST_BANKS, help="banks of the synthetic data")] = 1,
     platforms: Annotated[int, typer.Option(min=1, max=MOST_PLATFORMS, help="platforms of the synthetic data")] = 1,
     steps: Annotated[int, typer.Option(min=1, max=32, help="gradient steps")] = 8,
+    release: Annotated[str, typer.Option(help="owner: each side gets its coefficients; shared: nobody does")] = "owner",
     bins: Annotated[int | None, typer.Option(min=2, max=32, help="bins per number (dummy); default by rows")] = None,
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
@@ -58,13 +60,14 @@ def demo(
     began = time.monotonic()
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     _check_encoding(encoding, banks)
+    _check_release(release, banks, platforms)
     _check_parties(bank_csv, platform_csv, banks, platforms, with_ablations)
     rows, bins = _sizes(rows, bins, banks, platforms, with_ablations and encoding == "dummy", say)
     given = bank_csv and setting.given(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
     _clear(out)
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
-    settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed}
-    federation = Federation(out / "federation", parts.tables, parts.minimum_intersection)
+    settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed, "release": release}
+    federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, (release,))
     metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
     typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
 
@@ -76,6 +79,14 @@ def _check_encoding(encoding: str, banks: int) -> None:
         raise UsageError(f"encoding {encoding!r} is not offered: {why}choose {offered}")
     if encoding != "dummy" and banks > 1:
         raise UsageError("several banks have one common encoding, which is of kind dummy; leave --encoding out")
+
+
+def _check_release(release: str, banks: int, platforms: int) -> None:
+    if release not in RELEASES:
+        raise UsageError(f"release {release!r} is not offered: choose {' or '.join(RELEASES)}")
+    if release == "shared" and (banks, platforms) != (1, 1):
+        raise UsageError("weights stay shared between one bank and one platform; leave --release or --banks and "
+                         "--platforms out")
 
 
 def _check_parties(bank_csv: Path | None, platform_csv: Path | None, banks: int, platforms: int, fewer: bool) -> None:

@@ -48,8 +48,10 @@ def inferred_table(role: str, path: Path, id_column: str, label: str | None) -> 
 class Federation:
     """`with Federation(folder, tables, minimum_rows) as federation:` starts the nodes and stops them cleanly."""
 
-    def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int):
-        self.folder, self._tables, self._minimum_rows = folder, tables, minimum_rows
+    def __init__(
+        self, folder: Path, tables: dict[str, Table], minimum_rows: int, release: tuple[str, ...] = ("owner",)
+    ):
+        self.folder, self._tables, self._minimum_rows, self._release = folder, tables, minimum_rows, release
         self.parties = tuple(tables)
         self._supervisor: Supervisor | None = None
 
@@ -76,7 +78,7 @@ class Federation:
             home = self.home(party)
             peers = {peer: fingerprint(identities[peer]) for peer in self.parties if peer != party}
             _write(home / f"{party}.toml", _party_toml(party, ports, self._tables[party]))
-            _write(home / "policy.toml", _policy_toml(peers, self._minimum_rows))
+            _write(home / "policy.toml", _policy_toml(peers, self._minimum_rows, self._release))
 
     def __enter__(self) -> Federation:
         self.prepare()
@@ -188,11 +190,11 @@ def _party_toml(party: str, ports: dict[str, str], table: Table) -> str:
     return "\n".join([*lines, ""])
 
 
-def _policy_toml(peers: dict[str, str], minimum_rows: int) -> str:
-    """`peers`: fingerprints by name."""
+def _policy_toml(peers: dict[str, str], minimum_rows: int, release: tuple[str, ...]) -> str:
+    """`peers`: fingerprints by name; `release`: what may become of the weights."""
     lines = [
         f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric"]',
-        f"minimum_intersection_rows = {minimum_rows}", "",
+        f"minimum_intersection_rows = {minimum_rows}", f"release = {json.dumps(release)}", "",
     ]
     for peer, digest in peers.items():
         lines += [f"[peers.{peer}]", "# confirmed out of band: compare it with the peer by telephone",

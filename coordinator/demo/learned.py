@@ -20,10 +20,22 @@ MEANING = {
     "verdict": "whether the joint model was better than the bank's own, to the platforms and the other banks",
 }
 
+_SHARED_MEANING = {
+    "scores.calibration": "the joint score of each calibration row, to the bank, under a flood of 2^-6",
+    "scores.test": "the joint score of each test row, to the bank, under a flood of 2^-6",
+}
 
-def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str]
+
+def meaning(report: dict[str, Any]) -> dict[str, str]:
+    """What each kind of opening is, in the run of a bank's report."""
+    return MEANING | (_SHARED_MEANING if report.get("release") == "shared" else {})
+
+
+def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str], shared: bool = False
             ) -> dict[str, list[str]]:
-    """Sentences by party, and what the coordinator learned."""
+    """Sentences by party, and what the coordinator learned; `shared`: nobody got coefficients."""
+    if shared:
+        return _with_shared_weights(metrics, source)
     if len(banks) > 1:
         return _among_banks(metrics, source, banks, platforms)
     return _of_two(metrics, source) if len(platforms) == 1 else _among_platforms(metrics, source, platforms)
@@ -51,6 +63,17 @@ def _of_two(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
             "the metrics in the model card; no row, no coefficient, no key",
             f"data of this run: {source}",
         ],
+    }
+
+
+def _with_shared_weights(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
+    of_two = _of_two(metrics, source)
+    holdout = metrics["rows_calibration"] + metrics["rows_test"]
+    bank, platform = of_two[LABEL], of_two[FEATURE]
+    return of_two | {
+        LABEL: [*bank[:2], f"the joint score of {holdout:,} calibration and test rows, to 2^-6; of no training row",
+                "two norms from which the step size follows; no coefficient, not even of its own columns"],
+        FEATURE: [*platform[:2], "the step size; no coefficient, not even of its own columns", platform[-1]],
     }
 
 

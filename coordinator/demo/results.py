@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.demo.federation import Federation, Table, is_bank, run_module
-from coordinator.demo.learned import MEANING, learned
+from coordinator.demo.learned import learned, meaning
 from coordinator.demo.metrics import Facts, Outcome
 from coordinator.demo.report import render_report
 from protocols.crypto.identity import fingerprint
@@ -46,7 +46,7 @@ def oracle(
 
 
 def _halves(facts: Facts) -> dict[str, dict[str, Any]]:
-    return {party: {key: told["half"][key] for key in ("encoder", "whitening", "coefficients")}
+    return {party: {key: told["half"][key] for key in ("encoder", "whitening", "coefficients") if key in told["half"]}
             for party, told in facts.items()}
 
 
@@ -74,8 +74,9 @@ def write_report(
         "metrics": first["metrics"] | {"oracle": pooled["metrics"]},
         "curves": first["curves"], "calibration": first["calibration"], "lift": first["lift"],
         "columns": {party: facts[party]["report"]["columns"] for party in facts},
-        "phases": metrics["phases"], "openings": metrics["openings"], "openings_meaning": MEANING,
-        "learned": learned(metrics, source, banks, [party for party in facts if party not in banks]),
+        "phases": metrics["phases"], "openings": metrics["openings"], "openings_meaning": meaning(first),
+        "learned": learned(metrics, source, banks, [party for party in facts if party not in banks],
+                           shared=first.get("release") == "shared"),
         "agreement": {"digest": summary["agreement"], "parties": fingerprints},
     }
     if len(banks) > 1:

@@ -79,7 +79,8 @@ def _lines(path: Path) -> int:
         return sum(1 for row in csv.reader(file) if row) - 1
 
 
-def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int) -> str:
+def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int,
+              release: str = "owner") -> str:
     """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each."""
     banks = [party for party in parties if is_bank(party)]
     labels = f'label_party = "{banks[0]}"' if len(banks) == 1 else f"label_parties = {json.dumps(banks)}"
@@ -88,7 +89,8 @@ def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: 
     for party in parties:
         lines += [f"[parties.{party}]", 'table = "customers"',
                   f"columns = {json.dumps(setting.tables[party].columns)}", ""]
-    lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}", ""]
+    lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}",
+              f"release = {json.dumps(release)}", ""]
     if setting.minimum_intersection != USUAL_INTERSECTION:
         lines += ["[alignment]", f"minimum_intersection = {setting.minimum_intersection}", ""]
     return "\n".join([*lines, "[slices]", f'seed = "{seed}"', ""])

@@ -38,7 +38,7 @@ class Sharing:
     def kept(self, model: SharedModel) -> dict[str, Any]:
         """Write keys and shares into the vault; gives what the half says of them."""
         return {
-            "release": "shared", "columns": model.weights.columns, "weights": model.weights.pinned,
+            "release": "shared", "weights": model.weights.pinned,
             "shares": self.vault.keep_shares(self.model_id, model.to_bytes()),
         }
 
