@@ -192,6 +192,7 @@ _DEFAULTS = (
     "bins = 5                         # quantile bins per numeric column (dummy)",
     "steps = 8                        # full-batch steps, fixed in advance",
     "l2 = 0.001                       # ridge per row on whitened coordinates",
+    'release = "owner"                # each side gets its coefficients; "shared": nobody does, both score together',
     "",
     "[alignment]",
     'rows = "common"                  # people whom all platforms know; "covered": whom at least one knows',

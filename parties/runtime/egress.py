@@ -20,15 +20,17 @@ from protocols.node.audit_log import AuditLog
 from protocols.role import Message, Opening
 
 LEDGER = "ledger.openings"
-COEFFICIENTS = "coefficients"
+RELEASED = ("coefficients", "shared.calibration", "shared.test")  # what a training gives of its model
 
 
 class Egress:
-    """The door of one run. `kind` is the plan's kind; `note(kind, learner, numbers)` keeps the node's own ledger."""
+    """The door of one run. `kind` is the plan's kind, `release` what becomes of its weights; `note(kind, learner,
+    numbers)` keeps the node's own ledger."""
 
     def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog,
-                 note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None):
+                 note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None, release: str = "owner"):
         self._run, self._kind, self._store, self._audit, self._note = run, kind, store, audit, note
+        self._release = release
 
     def release(
         self,
@@ -62,8 +64,9 @@ class Egress:
         return json.loads(self._store.get(LEDGER) or b"{}")
 
     def _count(self, opening: Opening, ledger: dict[str, dict[str, int]]) -> None:
-        if not openings.allowed(self._kind, opening.kind):
-            raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}")
+        if not openings.allowed(self._kind, opening.kind, self._release):
+            raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}" + (
+                "" if self._release == "owner" else f" when release = {self._release!r}"))
         learners = ledger.setdefault(opening.kind, {})
         if opening.learner in learners and not openings.kind_of(opening.kind).in_parts:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")

@@ -17,7 +17,7 @@ from typing import Any
 
 from parties.runtime import roster
 from parties.runtime.bulk import Bulk
-from parties.runtime.egress import COEFFICIENTS, Egress
+from parties.runtime.egress import RELEASED, Egress
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
 from parties.runtime.people import RunPeople
@@ -60,7 +60,8 @@ class RunDriver:
         self._peers = roster.peers(agreement.plan, self._name)
         self._store = RunStore(folder / "run.db")
         self._people = RunPeople(node.ledger, self.run)
-        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note)
+        self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note,
+                              self._plan.model.release)
         self._halt = threading.Event()
         self._revoked = ""
         self._telling = threading.Lock()
@@ -215,7 +216,7 @@ class RunDriver:
         self._phase = phase or self._phase
         if state != "finished":
             self._node.vault.discard(model_id(self.run))
-            if COEFFICIENTS not in self._egress.openings():
+            if not self._egress.openings().keys() & set(RELEASED):
                 self._node.releases.forget(self.run)
                 self._node.ledger.unshare(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})

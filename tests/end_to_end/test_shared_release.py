@@ -120,7 +120,7 @@ def test_a_damaged_vault_scores_nothing(sharing: Federation, trained: dict, tmp_
     data[-100_000] ^= 1
     path.write_bytes(data)
     try:
-        done = support.sealscore("score", trained["model_id"], federation=sharing)
+        done = support.sealscore("score", trained["model_id"], "--json", federation=sharing)
     finally:
         shutil.copy2(kept, path)
     assert done.returncode != 0 and "not the keys and shares that this node's half" in done.stderr

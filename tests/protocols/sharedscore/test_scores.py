@@ -2,16 +2,19 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protocols.crypto import product
 from protocols.crypto.ring import RING
 from protocols.errors import ConfigError, DataError, MalformedMessage, PolicyRefused, ProtocolError, TrustError
 from protocols.role import Message
-from protocols.scorecard.shared_weights import SCORE_SCALE_BITS
+from protocols.scorecard.holdout import SCORE_STEP_BITS, coarse
+from protocols.scorecard.shared_weights import LAYOUT, SCORE_SCALE_BITS, WEIGHT_SCALE_BITS
 from protocols.sharedscore.flood import FRESH_BITS, VERSION_BITS
 from protocols.sharedscore.messages import DIGEST_BYTES
 from protocols.sharedscore.model import SharedModel
@@ -47,6 +50,20 @@ def test_neither_share_says_anything_about_the_weights(trained) -> None:
     """As numbers modulo Q they are as large as Q: the weights are 2^26 times smaller."""
     for model in (trained.bank, trained.platform):
         assert max(abs(x) for x in RING.to_ints(model.weights.own)) > RING.modulus >> 12
+
+
+def test_scores_are_those_of_the_same_training_with_owner_release(trained, all_keys) -> None:
+    owner = [trained.task.label_trainer(all_keys["bank"]), trained.task.feature_trainer(all_keys["platform"])]
+    drive(*owner)
+    released = [role.result() for role in owner]
+    assert released[0].grid == trained.grid
+    rows = draw_rows(trained.task, {"batch": 300}, seed=8)
+    bank, platform = scorers(trained, rows)
+    drive(bank, platform)
+    theirs = coarse(rows.platform["batch"] @ released[1].own) / 2.0**SCORE_STEP_BITS
+    expected = rows.bank["batch"] @ released[0].own + theirs
+    rounding, coefficients = 2.0**-6, 2.0**-10  # of the platform's part, and of what was released
+    assert np.abs(bank.result()["batch"] - expected).max() <= PRECISION + rounding + 8 * coefficients
 
 
 @settings(max_examples=6, deadline=None)
@@ -99,6 +116,23 @@ def test_a_swapped_upload_is_refused_when_the_model_is_read(trained) -> None:
     swapped = pack(kept | {"received": kept["received"][:100] + other + kept["received"][101:]})
     with pytest.raises(TrustError, match="not those that the training pinned"):
         SharedModel.from_bytes(swapped)
+
+
+def test_why_the_upload_is_pinned_two_others_would_read_a_column(trained, all_keys) -> None:
+    """The attack works on a platform that takes an upload per query; ours keeps one and has no message for another."""
+    def with_upload(vector: np.ndarray):
+        share = RING.encode_ints([int(v) << WEIGHT_SCALE_BITS for v in vector])
+        upload = product.ask(all_keys["bank"], share, (1, len(vector)), LAYOUT)
+        weights = replace(trained.platform.weights, received=upload)
+        return replace(trained, platform=SharedModel(all_keys["platform"], trained.platform.peer_public, weights))
+
+    rows, width = draw_rows(trained.task, {"batch": 50}), trained.platform.weights.columns
+    shares = [opened(with_upload(np.eye(width)[0] * size), rows) for size in (0, 1)]
+    half = RING.modulus // 2
+    read = [((int(d) + half) % RING.modulus - half) / 2.0**SCORE_SCALE_BITS for d in shares[1] - shares[0]]
+    assert np.abs(read - rows.platform["batch"][:, 0]).max() < 2.0**-6
+    with pytest.raises(TrustError):
+        SharedModel.from_bytes(with_upload(np.eye(width)[0]).platform.to_bytes())
 
 
 def test_a_model_comes_back_from_the_vault_as_it_was(trained) -> None:
