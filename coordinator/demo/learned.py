@@ -17,18 +17,10 @@ MEANING = {
     "step.size": "the step size, a power of the square root of 2, to the platform",
     "scores.calibration": "the platform's part of each calibration row's score, to the bank, rounded to 2^-5",
     "scores.test": "the platform's part of each test row's score, to the bank, rounded to 2^-5",
+    "shared.calibration": "the joint score of each calibration row, to the bank, under a flood of 2^-6",
+    "shared.test": "the joint score of each test row, to the bank, under a flood of 2^-6",
     "verdict": "whether the joint model was better than the bank's own, to the platforms and the other banks",
 }
-
-_SHARED_MEANING = {
-    "scores.calibration": "the joint score of each calibration row, to the bank, under a flood of 2^-6",
-    "scores.test": "the joint score of each test row, to the bank, under a flood of 2^-6",
-}
-
-
-def meaning(report: dict[str, Any]) -> dict[str, str]:
-    """What each kind of opening is, in the run of a bank's report."""
-    return MEANING | (_SHARED_MEANING if report.get("release") == "shared" else {})
 
 
 def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str], shared: bool = False

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.demo.federation import Federation, Table, is_bank, run_module
-from coordinator.demo.learned import learned, meaning
+from coordinator.demo.learned import MEANING, learned
 from coordinator.demo.metrics import Facts, Outcome
 from coordinator.demo.report import render_report
 from protocols.crypto.identity import fingerprint
@@ -74,7 +74,7 @@ def write_report(
         "metrics": first["metrics"] | {"oracle": pooled["metrics"]},
         "curves": first["curves"], "calibration": first["calibration"], "lift": first["lift"],
         "columns": {party: facts[party]["report"]["columns"] for party in facts},
-        "phases": metrics["phases"], "openings": metrics["openings"], "openings_meaning": meaning(first),
+        "phases": metrics["phases"], "openings": metrics["openings"], "openings_meaning": MEANING,
         "learned": learned(metrics, source, banks, [party for party in facts if party not in banks],
                            shared=first.get("release") == "shared"),
         "agreement": {"digest": summary["agreement"], "parties": fingerprints},

@@ -2,7 +2,7 @@
 
     bank -> platform   bank.part        X_B w_B, a fresh share of it under the platform's key
     platform -> bank   platform.part    X_P w_P, a fresh share of it under the bank's key
-    platform -> bank   scores.SLICE     the platform's shares of both, added, and the floods: what opens the scores
+    platform -> bank   shared.SLICE     the platform's shares of both, added, and the floods: what opens the scores
     bank -> platform   verdict          hold-out only
 """
 from __future__ import annotations
@@ -64,7 +64,7 @@ class FeatureSharedScores(Role):
         return [part, *(self._open(name, opened[:, place]) for name, place in self._places.items())]
 
     def _open(self, name: str, share: np.ndarray) -> Message:
-        kind = f"scores.{name}"
+        kind = f"shared.{name}"
         return Message(self._bank, kind, RING.to_bytes(share), Opening(kind, self._bank, share.shape[1]))
 
     def result(self) -> bool | None:

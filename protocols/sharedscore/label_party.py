@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from protocols.crypto.opening import open_shares
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage, ProtocolError
 from protocols.role import Message, Opening, Role
@@ -28,7 +29,7 @@ class LabelSharedScores(Role):
     def __init__(self, platform: str, model: SharedModel, columns: Mapping[str, np.ndarray], data: bytes):
         self._platform, self._model, self._data = platform, model, data
         self._columns, self._places = stacked(columns), places(columns)
-        self._due = [PLATFORM_PART, *(f"scores.{name}" for name in columns)]
+        self._due = [PLATFORM_PART, *(f"shared.{name}" for name in columns)]
         self._share = RING.zeros(0)  # one's own of the scores, (2, rows)
         self._opened: dict[str, np.ndarray] = {}
 
@@ -51,14 +52,14 @@ class LabelSharedScores(Role):
             reply = take_digest(message.payload, self._model.weights.digest)
             self._share = RING.add(self._share, self._model.finish(reply, len(self._columns)))
         else:
-            self._open(due.removeprefix("scores."), message.payload)
+            self._open(due.removeprefix("shared."), message.payload)
         self._due = self._due[1:]
         return [] if self._due else self._end()
 
     def _open(self, name: str, payload: bytes) -> None:
         """The scores of one slice, rounded to 2^-5."""
         own = self._share[:, self._places[name]]
-        scores = RING.to_float(RING.add(own, RING.from_bytes(payload, own.shape[1]))) / 2.0**SCORE_SCALE_BITS
+        scores = open_shares(f"shared.{name}", own, RING.from_bytes(payload, own.shape[1])).floats(SCORE_SCALE_BITS)
         if np.abs(scores).max(initial=0) > SCORE_BOUND:
             raise ProtocolError(f"shared scores: expected scores between -{SCORE_BOUND:.0f} and {SCORE_BOUND:.0f}, got "
                                 "one beyond; the shares of the two sides do not fit, start a new run")

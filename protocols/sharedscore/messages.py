@@ -2,7 +2,7 @@
 
     bank.part       32 bytes: digest of the model's two uploads | 32 bytes: name of the bank's data | reply
     platform.part   32 bytes: digest of the model's two uploads | reply
-    scores.SLICE    16 bytes per row: one share, residues modulo q0, then modulo q1
+    shared.SLICE    16 bytes per row: one share, residues modulo q0, then modulo q1
 
 A reply is `protocols/crypto/product.py`'s in the "column" layout with FULL coding over the rows of all slices.
 """

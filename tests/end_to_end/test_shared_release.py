@@ -64,7 +64,7 @@ def test_nobody_holds_a_coefficient(sharing: Federation, trained: dict) -> None:
             assert support.run_fact(sharing, party, trained["run"], name) is None
         opened |= {r["body"]["what"] for r in support.audit_records(sharing, party)
                    if r["kind"] == "opening" and r["body"].get("run") == trained["run"]}
-    assert opened == {"membership", "step.norms", "step.size", "scores.calibration", "scores.test", "verdict"}
+    assert opened == {"membership", "step.norms", "step.size", "shared.calibration", "shared.test", "verdict"}
     assert card["metrics"]["auc_joint"] > card["metrics"]["auc_bank_only"]
 
 
@@ -102,7 +102,7 @@ def test_a_batch_is_scored_by_both_sides_together(sharing: Federation, trained: 
     assert ((low - 0.0001 <= got) & (got <= high + 0.0001)).all() and len(set(scored.values())) > 60
     kinds = {r["body"]["what"]: r["body"]["count"] for r in support.audit_records(sharing, FEATURE)
              if r["kind"] == "opening" and r["body"].get("run") == run}
-    assert kinds["scores.batch"] == len(scored)
+    assert kinds["shared.batch"] == len(scored)
     assert not list((sharing.home(FEATURE) / "state").glob("scores/*"))
 
 

@@ -33,6 +33,7 @@ from tests.protocols.sharedscore.shared_models import (
 # half a step of the rounding, and half of both floods
 PRECISION = 2.0**-6 + (2.0**VERSION_BITS + 2.0**FRESH_BITS) / 2 / 2.0**SCORE_SCALE_BITS
 SLICES = {"calibration": 30, "test": 50}
+NAMES = ("calibration", "test", "batch")
 
 
 def test_a_training_with_shared_weights_releases_no_coefficient(trained) -> None:
@@ -70,7 +71,7 @@ def test_scores_are_those_of_the_same_training_with_owner_release(trained, all_k
 @given(sizes=st.lists(st.sampled_from([1, 2, 7, 60]), min_size=1, max_size=3), seed=st.integers(0, 2**20))
 def test_opened_scores_are_those_of_the_weights(trained, sizes, seed) -> None:
     weights = weights_in_the_clear(trained.bank, trained.platform)
-    rows = draw_rows(trained.task, {f"s{i}": size for i, size in enumerate(sizes)}, seed)
+    rows = draw_rows(trained.task, dict(zip(NAMES, sizes, strict=False)), seed)
     bank, platform = scorers(trained, rows)
     drive(bank, platform)
     assert platform.result() is True
@@ -93,7 +94,7 @@ def test_the_hold_out_opens_both_slices_once_and_ends_with_the_verdict(trained, 
     bank, platform = holdouts(trained, rows, lambda scores: judged.append(scores) or better)
     drive(bank, platform, on_message=lambda sender, m: m.opening and seen.append((m.opening.kind, m.opening.count)))
     assert platform.result() is better and len(judged) == 1
-    assert seen == [("scores.calibration", 30), ("scores.test", 50), ("verdict", 1)]
+    assert seen == [("shared.calibration", 30), ("shared.test", 50), ("verdict", 1)]
     exact = rows.scores(weights_in_the_clear(trained.bank, trained.platform))
     assert all(np.abs(bank.result()[name] - exact[name]).max() <= PRECISION for name in SLICES)
 
@@ -175,7 +176,7 @@ def test_what_the_platforms_policy_refuses_leaves_nothing(trained) -> None:
 
 
 def test_the_platform_is_asked_about_each_person_and_version(trained) -> None:
-    rows, asked = draw_rows(trained.task, {"a": 4, "b": 3}), []
+    rows, asked = draw_rows(trained.task, {"calibration": 4, "test": 3}), []
     bank, platform = scorers(trained, rows, admit=lambda people, tags: asked.append((list(people), tags.tolist())))
     drive(bank, platform)
     ((people, tags),) = asked
@@ -257,7 +258,7 @@ def test_a_shared_model_has_two_parties() -> None:
 
 def test_secrets_are_neither_printed_nor_pickled(trained) -> None:
     secret = trained.platform.weights.secret
-    for thing in (trained.platform, trained.platform.weights, *scorers(trained, draw_rows(trained.task, {"b": 1}))):
+    for thing in (trained.platform, trained.platform.weights, *scorers(trained, draw_rows(trained.task, {"batch": 1}))):
         shown = repr(thing)
         assert secret.hex() not in shown and repr(secret)[2:20] not in shown and len(shown) < 200
     with pytest.raises(TypeError):
