@@ -2,7 +2,7 @@
 
 One part is a function of the person, of the data that are scored and of the model, with a key that the platform alone
 has: asking again gives the same, so nothing averages out. The other part is fresh: without it the difference of two
-openings of one row would be the difference of their errors, which is an exact equation about the platform's key.
+openings of one row would be that of their errors, bare, a linear equation about the platform's key.
 """
 from __future__ import annotations
 

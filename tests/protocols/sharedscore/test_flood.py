@@ -58,8 +58,8 @@ def test_repeated_openings_differ_by_the_fresh_part_only(trained) -> None:
 
 @pytest.mark.parametrize("weakened", [True, False])
 def test_the_difference_of_two_openings_shows_no_error(trained, monkeypatch, weakened: bool) -> None:
-    """With the version's flood alone, differences of repeated openings are bare errors: exact linear equations about
-    the platform's key, because the bank knows all else in them."""
+    """With the version's flood alone, differences of repeated openings are bare errors: linear equations about the
+    platform's key, with coefficients that the bank knows and no more noise than the equations are large."""
     if weakened:
         monkeypatch.setattr(RING, "random_below_bits", lambda n, bits: RING.zeros(n))
     rows = draw_rows(trained.task, {"batch": 100})
