@@ -4,6 +4,7 @@
 #   make test [ARGS='-k link']                          everything that is not marked
 #   make test-slow                                      the rest: test-federations, then test-crash (killed processes)
 #   make bench [ARGS='training primitives']             measurements, one JSON
+#   make mutants [ARGS='--only flood']                  take protections out one at a time: do the tests notice?
 #   make lint                                           style, import contracts, generated code
 #   make proto | lock [ARGS=--upgrade] | clean          regenerate the wire's Python | both lock files | forget .venv
 #
@@ -11,7 +12,7 @@
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help install install-dev demo test test-slow test-federations test-crash bench lint proto lock clean
+.PHONY: help install install-dev demo test test-slow test-federations test-crash bench mutants lint proto lock clean
 
 PYTHON ?= python3.11
 ARGS ?=
@@ -80,6 +81,9 @@ AGAIN = { code=$$?; [ $$code = 1 ] && $(PYTEST) -m $(1) --last-failed --last-fai
 
 bench: install-dev
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+mutants: install-dev
+	@$(BIN)/python -m tests.attacks.mutate $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

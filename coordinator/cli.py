@@ -12,13 +12,13 @@ from typing import Annotated
 
 import typer
 
-from coordinator import members
+from coordinator import canary, members
 from coordinator.config import CoordinatorConfig, load_config
 from coordinator.launch import is_serving
 from coordinator.options import ConfigOption, opened
 from coordinator.supervisor import CoordinatorNode
 from protocols.errors import SealscoreError, UsageError
-from protocols.node import cli
+from protocols.node import cli, core_dumps
 from protocols.node.certs_cli import show
 from protocols.node.enrol import JoinRequest
 from protocols.node.identity_files import load_identity, trust_json
@@ -41,6 +41,8 @@ def serve(config: Annotated[Path, typer.Argument(metavar="FILE", help="coordinat
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    core_dumps.forbid()
+    canary.sing(settings.home, settings.node.name)
     node = CoordinatorNode(settings)
     signal.signal(signal.SIGHUP, lambda *_: node.reload())
     try:

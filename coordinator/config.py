@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from protocols.errors import ConfigError
+from protocols.node import protection
+from protocols.node.key_secret import KeysConfig
 from protocols.plan import Name, Strict, first_problem
 
 CONFIG_VARIABLE = "SEALSCORE_COORDINATOR"
@@ -79,6 +81,7 @@ class CoordinatorConfig(Strict):
     listen: ListenConfig = ListenConfig()
     hub: HubConfig = HubConfig()
     registry: RegistryConfig = RegistryConfig()
+    keys: KeysConfig = KeysConfig()
     parties: dict[Name, PartyConfig] = Field(default_factory=dict)
     source: Path = Field(exclude=True)
 
@@ -114,12 +117,16 @@ def parse_config(text: str, source: Path) -> CoordinatorConfig:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         raise ConfigError(f"{source.name}: cannot be read as TOML ({fault})") from None
+    except RecursionError:
+        raise ConfigError(f"{source.name}: cannot be read as TOML (values nested too deeply)") from None
     if "source" in content:
         raise ConfigError(f"{source.name}: setting source: unknown setting")
     try:
-        return CoordinatorConfig.model_validate({**content, "source": source})
+        config = CoordinatorConfig.model_validate({**content, "source": source})
     except ValidationError as error:
         raise ConfigError(f"{source.name}: {first_problem(error)}") from None
+    protection.configure(config.home, config.keys)
+    return config
 
 
 def split_address(address: str) -> tuple[str, int]:

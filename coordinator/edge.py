@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from coordinator.config import split_address
+from protocols.node.protection import path_for_children
 
 MAX_BODY_BYTES = 32 * 1024 * 1024  # Flower sends objects in pieces of 5 MB
 _ALLOWED = re.compile(rb"/v1/fleet/[a-z]+(-[a-z]+)*")
@@ -77,8 +78,9 @@ def main() -> None:
     trust = ssl.create_default_context(cafile=str(tls / "ca.crt"))
     client = httpx.AsyncClient(base_url=f"https://{options.upstream}", verify=trust, timeout=60, trust_env=False)
     uvicorn.run(
-        make_app(client), host=host, port=port, ssl_certfile=tls / "node.crt", ssl_keyfile=tls / "node.key",
-        access_log=False, log_level="warning", timeout_graceful_shutdown=2, server_header=False,
+        make_app(client), host=host, port=port, ssl_certfile=tls / "node.crt",
+        ssl_keyfile=path_for_children(tls / "node.key"), access_log=False, log_level="warning",
+        timeout_graceful_shutdown=2, server_header=False,
     )
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from coordinator.admissible import check_relay
 from coordinator.bulk import BulkStore
 from coordinator.bulk_calls import BulkCalls
 from coordinator.bulk_usage import UsageFiles
@@ -275,6 +276,7 @@ def _relay_header(data: bytes) -> wire.Header:
     frame = codec.decode(wire.HubFrame, data, codec.MAX_FRAME_BYTES)
     if frame.WhichOneof("body") != "relay":
         raise MalformedMessage("expected a frame to relay")
+    check_relay(frame.relay)
     return frame.relay.header
 
 

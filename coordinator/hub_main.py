@@ -15,6 +15,7 @@ from pathlib import Path
 
 from coordinator.bulk import MIB, BulkStore, Limits
 from coordinator.bulk_usage import UsageFiles
+from coordinator.canary import refuse_decryptors
 from coordinator.hub import Hub, HubRegistry, server
 from coordinator.members import Admission
 from coordinator.registry import Registry
@@ -74,4 +75,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    refuse_decryptors()
     sys.exit(main())

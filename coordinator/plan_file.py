@@ -39,17 +39,20 @@ def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> l
         elif party in catalogues:
             found += _table_problems(party, part.table, part.columns, catalogues[party], party in plan.label_parties)
     found += _schema_problems(plan, catalogues)
-    if plan.model.encoding == "woe":
-        found.append("model.encoding = 'woe' would show each party the default rate of its bins and is refused in "
-                     "this version; choose dummy or numeric")
     return found
 
 
 def notes(plan: Plan) -> list[str]:
     """What is no problem, but may not be what its author expects."""
+    found = []
     if plan.alignment.rows == "covered" and len(plan.feature_parties) == 1:
-        return ["alignment.rows = 'covered' is the same as 'common' with one platform"]
-    return []
+        found.append("alignment.rows = 'covered' is the same as 'common' with one platform")
+    if plan.model.encoding == "woe" and not plan.model.woe_rho:
+        found.append("model.encoding = 'woe' shows each platform how many defaults each of its bins holds, without "
+                     "noise; model.woe_rho above 0 adds some")
+    if plan.model.encoding == "woe" or plan.model.activation != "anchored":
+        found.append("plan cost reckons with the activation 'anchored' and without the event counts of 'woe'")
+    return found
 
 
 def _table_problems(party: str, name: str, columns: tuple[str, ...], tables: dict[str, Any], labels: bool) -> list[str]:
@@ -188,8 +191,10 @@ _SEVERAL_BANKS = (
     "commons_rho = 0.1                # privacy (zCDP) of what is opened to make the banks' common bins",
 )
 _DEFAULTS = (
-    'encoding = "dummy"               # dummy: bins with the base level dropped; numeric: clipped and standardised',
-    "bins = 5                         # quantile bins per numeric column (dummy)",
+    'encoding = "dummy"               # dummy: bins with the base level dropped; numeric: clipped and standardised;',
+    "                                 # woe: bins by their default rate, which the platform then learns of its own",
+    "bins = 5                         # quantile bins per numeric column (dummy, woe)",
+    'activation = "anchored"           # around each row\'s own score at the bank; deg1, deg3: fixed polynomials',
     "steps = 8                        # full-batch steps, fixed in advance",
     "l2 = 0.001                       # ridge per row on whitened coordinates",
     'release = "owner"                # each side gets its coefficients; "shared": nobody does, both score together',

@@ -25,6 +25,7 @@ from coordinator.registry import Registry
 from coordinator.seat import is_taken
 from coordinator.watch import RunWatch
 from protocols.errors import SealscoreError
+from protocols.node.protection import lend, path_for_children, unlock
 from protocols.node.supervise import (
     Service,
     Supervisor,
@@ -58,6 +59,7 @@ class CoordinatorNode:
 
     def start(self) -> None:
         """Check files, keys and ports, start all processes, register the parties' SuperNodes."""
+        unlock(self._config.home, self._config.keys)
         keys = _supernode_keys(self._config)
         NodeTls.load(self._config.home)  # expired or foreign: its sentence here, not four processes that cannot start
         self._require_ports()
@@ -144,7 +146,7 @@ class CoordinatorNode:
         secret = secret_file(self._state / "superexec.secret")
         env = environment(
             FLWR_HOME=str(self._state / "flower"), FLWR_SUPEREXEC_TASK_POLL_INTERVAL="1.0",
-            **{CONFIG_VARIABLE: str(self._config.source)},
+            **{CONFIG_VARIABLE: str(self._config.source)}, **lend(self._config.home),
         )
         edge = python_module("coordinator.edge", "--listen", listen.front, "--upstream", listen.superlink,
                              "--home", home)
@@ -162,7 +164,7 @@ class CoordinatorNode:
         return (
             script("flower-superlink"), "--host", host, "--port", str(port),
             "--ssl-ca-certfile", str(tls / "ca.crt"), "--ssl-certfile", str(tls / "node.crt"),
-            "--ssl-keyfile", str(tls / "node.key"), "--enable-supernode-auth",
+            "--ssl-keyfile", path_for_children(tls / "node.key"), "--enable-supernode-auth",
             "--database", str(self._state / "superlink.db"), "--isolation", "process",
             "--disable-runtime-dependency-installation", "--superexec-auth-secret-file", str(secret),
         )

@@ -25,6 +25,11 @@ class Trail:
         self._home, self._node = home, node
         self._identity = load_identity(home)
 
+    def canary(self, outcome: dict[str, Any]) -> None:
+        """What the canary tried at a start, and what of it succeeded."""
+        with self._opened() as log:
+            log.append("canary", outcome)
+
     def run(self, run: str, event: str, **facts: Any) -> None:
         """A run began or ended."""
         with self._opened() as log:

@@ -16,7 +16,7 @@ from typing import Any
 from protocols.audit import RUN_ID, from_hex
 from protocols.crypto.identity import SIGNATURE_BYTES, IdentityKey, verify
 from protocols.errors import MalformedMessage, TrustError
-from protocols.plan import Plan, agreement_bytes, canonical_json, parse_canonical_json
+from protocols.plan import Plan, agreement_bytes, canonical_json, parse_canonical_json, utf8
 
 STATEMENT_CONTEXT = b"sealscore agreement v1"
 MAX_STATEMENT_BYTES = 256 * 1024
@@ -78,7 +78,7 @@ class SignedAgreement:
         for party in sorted(parties):
             if party not in identities:
                 raise TrustError(f"no identity of {party} is trusted here; confirm it and add it")
-            verify(identities[party], STATEMENT_CONTEXT, self.statements[party].encode(), self.signatures[party])
+            verify(identities[party], STATEMENT_CONTEXT, utf8(self.statements[party]), self.signatures[party])
             self._check_statement(party)
 
     def policy(self, party: str) -> str:
@@ -86,7 +86,7 @@ class SignedAgreement:
         return str(self._statement(party).get("policy", ""))
 
     def _statement(self, party: str) -> dict[str, Any]:
-        value = parse_canonical_json(self.statements[party].encode(), MAX_STATEMENT_BYTES)
+        value = parse_canonical_json(utf8(self.statements[party]), MAX_STATEMENT_BYTES)
         if not isinstance(value, dict):
             raise MalformedMessage(f"expected an object as the statement of {party}")
         return value

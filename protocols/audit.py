@@ -3,12 +3,15 @@
 A record is one line of canonical JSON with a random salt of 256 bits; it is a leaf of the node's Merkle log
 (`protocols.merkle`). The salt keeps a checkpoint, which travels to the peers, from giving away guessable records.
 A checkpoint is the size and root of the log, signed by the node's identity. Peers keep each other's checkpoints in
-their own logs, so a node that rewrites its past contradicts what its peers hold.
+their own logs and sign them back: the countersignature names the record of the *witness's* log that holds the
+checkpoint, and both keep it. So a node that rewrites its past contradicts what its peers hold, and a witness that
+forgets a checkpoint contradicts what it signed.
 
     record      {"at", "body", "index", "kind", "salt"}
     checkpoint  {"at", "node", "root", "size", "version"}
     signed      {"checkpoint": {...}, "signature"}
     message     {"checkpoint": {...}, "proof": [...], "signature", "since"}        to a peer that holds `since` records
+    countersigned {"checkpoint": {...}, "countersignature", "index", "signature", "witness"}     back from that peer
 """
 from __future__ import annotations
 
@@ -20,17 +23,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.crypto.identity import SIGNATURE_BYTES, IdentityKey, verify
 from protocols.errors import MalformedMessage, TrustError
 from protocols.merkle import HASH_BYTES
-from protocols.plan import canonical_json, parse_canonical_json
 
 SALT_BYTES = 32
 MAX_RECORD_BYTES = 256 * 1024
 MAX_CHECKPOINT_BYTES = 16 * 1024
 CHECKPOINT_CONTEXT = b"sealscore audit checkpoint v1"
+COUNTERSIGN_CONTEXT = b"sealscore audit countersignature v1"
 KINDS = {
     "log": "the log was opened for the first time, or repaired after a crash",
+    "canary": "what the coordinator tried at its start, and must fail at, to open something",
     "run": "a run began or ended here",
     "agreement": "the signed agreement of a run",
     "phase": "a phase of a run began or ended",
@@ -38,7 +43,8 @@ KINDS = {
     "opening": "numbers that went from share to plaintext, and who learned them",
     "refusal": "a request, message or archive that was refused",
     "decision": "what a person at the node decided: a run approved, rejected or revoked, a model revoked",
-    "checkpoint.peer": "a checkpoint of a peer's log",
+    "checkpoint.peer": "a checkpoint of a peer's log, countersigned",
+    "checkpoint.countersigned": "a checkpoint of the own log that a peer countersigned",
 }
 RUN_ID = re.compile(r"r-[0-9a-f]{16}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -65,8 +71,8 @@ class Record:
     @classmethod
     def decode(cls, line: bytes) -> Record:
         """Strict inverse of `encode`."""
-        value = _fields(parse_canonical_json(line, MAX_RECORD_BYTES), "at", "body", "index", "kind", "salt")
-        if value["kind"] not in KINDS:
+        value = exact_fields(parse_canonical_json(line, MAX_RECORD_BYTES), "at", "body", "index", "kind", "salt")
+        if not isinstance(value["kind"], str) or value["kind"] not in KINDS:
             raise MalformedMessage(f"expected a record of kind {', '.join(KINDS)}, got another")
         if not isinstance(value["body"], dict):
             raise MalformedMessage("expected an object as the body of a record")
@@ -90,7 +96,7 @@ class Checkpoint:
     @classmethod
     def from_json(cls, value: Any) -> Checkpoint:
         """Strict inverse of `to_json`."""
-        value = _fields(value, "at", "node", "root", "size", "version")
+        value = exact_fields(value, "at", "node", "root", "size", "version")
         if _count(value["version"]) != 1:
             raise MalformedMessage("expected a checkpoint of version 1; update this node or the peer")
         return cls(_name(value["node"]), _count(value["size"]), from_hex(value["root"], HASH_BYTES),
@@ -123,7 +129,7 @@ class SignedCheckpoint:
     @classmethod
     def from_json(cls, value: Any) -> SignedCheckpoint:
         """Strict inverse of `to_json`."""
-        value = _fields(value, "checkpoint", "signature")
+        value = exact_fields(value, "checkpoint", "signature")
         return cls(Checkpoint.from_json(value["checkpoint"]), from_hex(value["signature"], SIGNATURE_BYTES))
 
     def encode(self) -> bytes:
@@ -151,17 +157,76 @@ class CheckpointMessage:
     @classmethod
     def decode(cls, data: bytes) -> CheckpointMessage:
         """Strict inverse of `encode`."""
-        value = _fields(parse_canonical_json(data, MAX_CHECKPOINT_BYTES), "checkpoint", "proof", "signature", "since")
+        value = parse_canonical_json(data, MAX_CHECKPOINT_BYTES)
+        value = exact_fields(value, "checkpoint", "proof", "signature", "since")
         if not isinstance(value["proof"], list):
             raise MalformedMessage("expected a list of hashes as proof")
         signed = SignedCheckpoint.from_json({key: value[key] for key in ("checkpoint", "signature")})
         return cls(signed, _count(value["since"]), tuple(from_hex(text, HASH_BYTES) for text in value["proof"]))
 
 
+@dataclass(frozen=True)
+class Countersigned:
+    """A checkpoint that a peer, the witness, signed back after keeping it as record `index` of its own log."""
+
+    signed: SignedCheckpoint
+    witness: str
+    index: int
+    countersignature: bytes
+
+    @classmethod
+    def sign(cls, identity: IdentityKey, signed: SignedCheckpoint, witness: str, index: int) -> Countersigned:
+        """Countersign with the witness's identity."""
+        return cls(signed, witness, index, identity.sign(COUNTERSIGN_CONTEXT, _witnessed(signed, witness, index)))
+
+    def check(self, witness: str, public: bytes) -> None:
+        """Shown to be countersigned by `witness`, whose raw public key is `public`; else TrustError."""
+        if self.witness != witness:
+            raise TrustError(f"expected a countersignature of {witness}, got one of {self.witness}")
+        verify(public, COUNTERSIGN_CONTEXT, _witnessed(self.signed, self.witness, self.index), self.countersignature)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {**self.signed.to_json(), "witness": self.witness, "index": self.index,
+                "countersignature": self.countersignature.hex()}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Countersigned:
+        """Strict inverse of `to_json`."""
+        value = exact_fields(value, "checkpoint", "signature", "witness", "index", "countersignature")
+        signed = SignedCheckpoint.from_json({key: value[key] for key in ("checkpoint", "signature")})
+        return cls(signed, _name(value["witness"]), _count(value["index"]),
+                   from_hex(value["countersignature"], SIGNATURE_BYTES))
+
+    def encode(self) -> bytes:
+        """As canonical bytes: the message to the checkpoint's owner."""
+        return canonical_json(self.to_json())
+
+    @classmethod
+    def decode(cls, data: bytes) -> Countersigned:
+        """Strict inverse of `encode`."""
+        return cls.from_json(parse_canonical_json(data, MAX_CHECKPOINT_BYTES))
+
+
+def _witnessed(signed: SignedCheckpoint, witness: str, index: int) -> bytes:
+    return canonical_json({**signed.to_json(), "witness": witness, "index": index})
+
+
 def held_checkpoint(record: Record) -> tuple[str, SignedCheckpoint]:
     """The peer and its checkpoint in a record of kind checkpoint.peer; MalformedMessage if it has none."""
     signed = {key: record.body.get(key) for key in ("checkpoint", "signature")}
     return _name(record.body.get("peer")), SignedCheckpoint.from_json(signed)
+
+
+def kept_countersignature(record: Record, holder: str) -> Countersigned:
+    """What a record of kind checkpoint.peer (its holder is the witness) or checkpoint.countersigned was signed back as.
+
+    MalformedMessage if it says nothing of the sort.
+    """
+    told = {key: record.body.get(key) for key in ("checkpoint", "signature", "countersignature")}
+    if record.kind == "checkpoint.peer":
+        return Countersigned.from_json({**told, "witness": holder, "index": record.index})
+    return Countersigned.from_json({**told, "witness": record.body.get("witness"), "index": record.body.get("index")})
 
 
 def named_agreement(record: Record) -> tuple[str, str]:
@@ -200,7 +265,8 @@ def _canonical(value: dict[str, Any]) -> bytes:
         raise MalformedMessage("a record's body must be plain JSON: text, finite numbers, lists, objects") from None
 
 
-def _fields(value: Any, *names: str) -> dict[str, Any]:
+def exact_fields(value: Any, *names: str) -> dict[str, Any]:
+    """A JSON object with exactly these members; MalformedMessage otherwise."""
     if not isinstance(value, dict) or set(value) != set(names):
         raise MalformedMessage(f"expected an object with exactly {', '.join(names)}")
     return value

@@ -69,7 +69,8 @@ def _model(plan: Plan) -> str:
     if plan.kind == "score":
         return f"scores with the published model {plan.model_id}"
     model = plan.model
-    return f"{model.kind}, encoding {model.encoding}, {model.steps} steps, release {model.release}"
+    noise = f" (rho {model.woe_rho:g})" if model.woe_rho else ""
+    return f"{model.kind}, encoding {model.encoding}{noise}, {model.steps} steps, release {model.release}"
 
 
 def _slices(plan: Plan) -> str:

@@ -29,6 +29,10 @@ def _several_platforms(plan: Plan) -> bool:
     return len(plan.feature_parties) > 1
 
 
+def _woe(plan: Plan) -> bool:
+    return plan.model.encoding == "woe"
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of opening. `routes`: who gives it to whom; `rows`: whose people it is about."""
@@ -55,6 +59,8 @@ TABLE = (
          BETWEEN_BANKS, "training", False, "commons"),
     Kind("commons.moments", "train", "encode", "noised numbers of rows per pair of bins, over all banks",
          BETWEEN_BANKS, "training", False, "commons"),
+    Kind("woe.counts", "train", "encode", "how many training rows of each of the receiver's bins have label 1, noised "
+         "if the plan says so", (("bank", "platform"),), "training", False, "woe", when=_woe),
     Kind("scale", "train", "train", "number of training rows and size of the own columns, as powers of √2",
          BETWEEN_BANKS, "training", False, "scorecard"),
     Kind("step.norms", "train", "train", "two norms of the power iteration, of all parties together",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.errors import ConfigError, MalformedMessage
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
@@ -33,6 +34,8 @@ class Strict(BaseModel):
             return cls.model_validate(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{source}: not valid TOML ({error})") from None
+        except RecursionError:
+            raise ConfigError(f"{source}: not valid TOML (values nested too deeply)") from None
         except ValidationError as error:
             raise ConfigError(f"{source}: {first_problem(error)}") from None
 
@@ -55,9 +58,13 @@ class ModelPlan(Strict):
 
     kind: Literal["scorecard"] = "scorecard"
     encoding: Literal["dummy", "numeric", "woe"] = "dummy"
-    bins: int = Field(5, ge=2, le=32, description="quantile bins per numeric column (dummy)")
+    bins: int = Field(5, ge=2, le=32, description="quantile bins per numeric column (dummy, woe)")
     minimum_support: int = Field(20, ge=20, description="rows a bin needs; smaller bins are merged")
-    activation: Literal["anchored"] = "anchored"
+    woe_rho: float = Field(0, ge=0, le=10, description="woe: privacy (zCDP) of a label in the counts that each "
+                           "platform gets; 0: exact counts")
+    activation: Literal["anchored", "deg1", "deg3"] = "anchored"
+    event_rate: float = Field(0.1, gt=0.001, lt=0.999, description="deg1, deg3: share of events that the activation is "
+                              "made for; public, so round it coarsely")
     steps: int = Field(8, ge=1, le=64, description="accelerated full-batch steps; fixed in advance")
     l2: float = Field(0.001, ge=0, le=1, description="ridge per row on whitened coordinates, intercept excluded")
     release: Literal["owner", "shared"] = "owner"
@@ -135,6 +142,8 @@ class Plan(Strict):
             raise ValueError("label_parties and feature_parties must be different parties")
         if named != set(self.parties):
             raise ValueError(f"[parties] must have exactly {', '.join(sorted(named))}")
+        if self.model.woe_rho and self.model.encoding != "woe":
+            raise ValueError("model.woe_rho belongs to model.encoding = 'woe'")
         if (self.kind == "score") != (self.model_id is not None):
             raise ValueError("model_id belongs to a plan of kind score, and only there")
         if self.model.release == "shared" and len(self.parties) > 2:
@@ -152,6 +161,8 @@ class Plan(Strict):
             raise ValueError("all label_parties must bring the same columns in the same order")
         if self.model.encoding != "dummy":
             raise ValueError("several label_parties need model.encoding = 'dummy'")
+        if self.model.activation != "anchored":
+            raise ValueError("several label_parties need model.activation = 'anchored'")
         return self
 
     def canonical(self) -> bytes:
@@ -185,22 +196,12 @@ def may_score(model: dict[str, str], scoring: dict[str, str]) -> bool:
     return scoring.items() <= model.items() and not (model.keys() - scoring.keys()) - banks
 
 
-def canonical_json(value: Any) -> bytes:
-    """The one JSON form that is signed: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def parse_canonical_json(data: bytes, max_bytes: int) -> Any:
-    """Decode canonical JSON and refuse any other spelling of the same value."""
-    if len(data) > max_bytes:
-        raise MalformedMessage(f"expected at most {max_bytes} bytes of JSON, got {len(data)}")
+def utf8(text: str) -> bytes:
+    """The bytes of a text; MalformedMessage for one that has none: JSON can escape half of a surrogate pair."""
     try:
-        value = json.loads(data)
-        if canonical_json(value) != data:
-            raise MalformedMessage("JSON that is not in canonical form")
-    except (ValueError, RecursionError):
-        raise MalformedMessage("bytes that are not JSON") from None
-    return value
+        return text.encode()
+    except UnicodeEncodeError:
+        raise MalformedMessage("text that cannot be written as UTF-8") from None
 
 
 def first_problem(error: ValidationError) -> str:

@@ -38,7 +38,8 @@ class Policy(Strict):
     purposes: tuple[str, ...] = Field(min_length=1, description="purposes a run may declare")
     peers: dict[Name, PeerPolicy] = Field(min_length=1)
     kinds: tuple[Literal["train", "score"], ...] = ("train",)
-    encodings: tuple[Literal["dummy", "numeric"], ...] = ("dummy",)
+    encodings: tuple[Literal["dummy", "numeric", "woe"], ...] = ("dummy",)
+    activations: tuple[Literal["anchored", "deg1", "deg3"], ...] = ("anchored",)
     alignments: tuple[Literal["common", "covered"], ...] = ("common",)
     release: tuple[Literal["owner", "shared"], ...] = ("owner",)
     minimum_intersection_rows: int = Field(1000, ge=256)
@@ -48,6 +49,9 @@ class Policy(Strict):
     maximum_holdout_share: float = Field(0.5, gt=0, lt=1, description="rows whose scores one training may open")
     maximum_commons_rho: float = Field(1.0, gt=0, description="privacy (zCDP) that common encodings of several banks "
                                        "may spend on a person, all runs added up")
+    maximum_woe_rho: float | None = Field(None, gt=0, description="privacy (zCDP) of a label that event counts of "
+                                          "bins (woe) may spend, all runs and platforms added up; left out: exact "
+                                          "counts too")
     minimum_columns: int = Field(4, ge=1, description="columns behind an opened score: one alone would show its bins")
     maximum_snapshots_per_person: int = Field(12, ge=1, description="versions of a person's data that one model with "
                                               "shared weights may score")
@@ -88,6 +92,8 @@ class Policy(Strict):
              f"a run of kind {plan.kind} encrypts with the parameter set {', '.join(sets)}, allowed: "
              f"{', '.join(self.parameter_sets) or 'none'}"),
             ("encodings", model.encoding in self.encodings, _encoding_sentence(model.encoding, self.encodings)),
+            ("activations", model.activation in self.activations,
+             f"activation = {model.activation!r} is asked for, allowed: {', '.join(self.activations)}"),
             ("alignments", plan.alignment.rows in self.alignments,
              f"alignment.rows = {plan.alignment.rows!r} is asked for, allowed: {', '.join(self.alignments)}"),
             ("release", model.release in self.release,
@@ -102,6 +108,9 @@ class Policy(Strict):
             ("maximum_commons_rho", len(plan.label_parties) == 1 or model.commons_rho <= self.maximum_commons_rho,
              f"the plan spends rho = {model.commons_rho:g} on the banks' common encoding, at most "
              f"{self.maximum_commons_rho:g} in all is allowed"),
+            ("maximum_woe_rho", self._allows_woe(model.woe_rho * len(plan.feature_parties), model.encoding),
+             f"the plan has woe_rho = {model.woe_rho:g} for each of {len(plan.feature_parties)} platforms (0: counts "
+             f"without noise), at most {self.maximum_woe_rho or 0:g} in all is allowed"),
             ("maximum_holdout_share", plan.slices.calibration + plan.slices.test <= self.maximum_holdout_share + 1e-9,
              f"the plan opens scores of {plan.slices.calibration + plan.slices.test:.0%} of the rows, at most "
              f"{self.maximum_holdout_share:.0%} are allowed"),
@@ -184,29 +193,42 @@ class Policy(Strict):
                 f"most {self.maximum_snapshots_per_person} are allowed; train a new model, or score data as they were",
             )
 
+    def _allows_woe(self, rho: float, encoding: str) -> bool:
+        return encoding != "woe" or self.maximum_woe_rho is None or 0 < rho <= self.maximum_woe_rho + 1e-9
+
+    def check_woe(self, rho: float, earlier: float) -> None:
+        """Refuse noised event counts when those of earlier runs about the same people spent too much."""
+        if self.maximum_woe_rho is not None and rho + earlier > self.maximum_woe_rho + 1e-9:
+            raise PolicyRefused(
+                "maximum_woe_rho",
+                f"event counts of this run would spend rho = {rho:g} after {earlier:g} of others about the same "
+                f"people, at most {self.maximum_woe_rho:g} in all is allowed",
+            )
+
     def check_sensitivity(self, levels: dict[str, str]) -> None:
         """Refuse columns above the allowed level; `levels` maps a column's name to C1, C2 or C3."""
         above = sorted(c for c, level in levels.items() if level not in self.sensitivity_allowed)
         if above:
             raise PolicyRefused("sensitivity_allowed", f"columns above the allowed level: {', '.join(above)}")
 
-    def check_rows(self, rows_train: int, coefficients: int, earlier: int = 0) -> None:
+    def check_rows(self, rows_train: int, coefficients: int, earlier: int = 0, counts: int = 0) -> None:
         """Owner release with few rows gives labels away: require n >= 50 * sum of d (SECURITY.md, released weights).
 
-        `earlier`: coefficients that other trainings released about some of the same people.
+        `earlier`: coefficients that other trainings released about some of the same people; `counts`: event counts of
+        bins without noise (woe), which are equations about labels as coefficients are.
         """
-        needed = ROWS_PER_COEFFICIENT * (coefficients + earlier)
+        needed = ROWS_PER_COEFFICIENT * (coefficients + counts + earlier)
         if rows_train < needed:
+            beside = f" and {counts} event counts of bins" if counts else ""
             before = f", after {earlier} of earlier trainings on the same people," if earlier else ""
             raise PolicyRefused(
                 "release",
-                f"releasing {coefficients} coefficients to their owners{before} needs at least {needed} training rows, "
-                f"there are {rows_train}; take fewer columns or bins, or more rows",
+                f"releasing {coefficients} coefficients{beside} to their owners{before} needs at least {needed} "
+                f"training rows, there are {rows_train}; take fewer columns or bins, or more rows",
             )
 
 
 def _encoding_sentence(asked: str, allowed: tuple[str, ...]) -> str:
     if asked == "woe":
-        return ("encoding = 'woe' would show each party the default rate of its bins, which no policy of this version "
-                "can allow; choose dummy or numeric")
+        return f"encoding = 'woe' would show each platform the default rate of its bins; allowed: {', '.join(allowed)}"
     return f"encoding = {asked!r} is asked for, allowed: {', '.join(allowed)}"

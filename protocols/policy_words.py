@@ -27,6 +27,10 @@ SENTENCES: dict[str, str] = {
                              "customers they are.",
     "maximum_commons_rho": "The noised counts for the banks' common bins may tell at most rho = {value:g} (zCDP) about "
                            "a person, all runs added up.",
+    "maximum_woe_rho": "The noised event counts of a platform's bins (encoding woe) may tell at most rho = {value:g} "
+                       "(zCDP) about a label, all runs and platforms added up; counts without noise are refused.",
+    "activations": "The sigmoid may be replaced in training by these: {value} (anchored: its tangent at the bank's own "
+                   "score of each row; deg1, deg3: one fixed polynomial for all rows).",
     "minimum_columns": "An opened score of this party must rest on at least {value} of its columns.",
     "maximum_snapshots_per_person": "A model whose weights stay shared may score a person under at most {value} "
                                     "versions of the data.",
@@ -42,6 +46,8 @@ SENTENCES: dict[str, str] = {
     "maximum_message_bytes": "A peer's message may have at most {value} bytes.",
     "tile_cache_bytes": "A training may keep at most {value} bytes of prepared tiles in memory.",
 }
+EXACT_COUNTS = ("Event counts of a platform's bins (encoding woe, if allowed) may be opened without noise, about a "
+                "person to each platform once.")
 ALL_COLUMNS = "Every column that the node's own file declares may take part."
 PEER = ("{name} may bring at most {maximum_rows} people a run and {maximum_rows_per_quarter} in 91 days; its identity "
         "is the key with fingerprint {fingerprint}.")
@@ -78,6 +84,8 @@ def _sentence(policy: Policy, name: str) -> str:
     value = getattr(policy, name)
     if name == "columns" and not value:
         return ALL_COLUMNS
+    if name == "maximum_woe_rho" and value is None:
+        return EXACT_COUNTS
     field = Policy.model_fields[name]
     template = SENTENCES.get(name, f"{field.description or name.replace('_', ' ')}: {{value}}.")
     return template.format(value=value if isinstance(value, int | float) else text_of(value))
@@ -89,7 +97,7 @@ def text_of(value: Any) -> str:
         return ", ".join(_entry(key, held) for key, held in value.items()) or "none"
     if isinstance(value, tuple | list):
         return ", ".join(map(str, value)) or "none"
-    return str(value)
+    return "not set" if value is None else str(value)
 
 
 def _entry(key: str, held: Any) -> str:
@@ -105,7 +113,7 @@ def permitted_beyond(first: Policy, second: Policy) -> list[tuple[str, str]]:
 
 
 def _comparison(name: str) -> Callable[[str, Any, Any], Iterator[tuple[str, str]]]:
-    special = {"peers": _peers, "columns": _columns, "approval": _approval}
+    special = {"peers": _peers, "columns": _columns, "approval": _approval, "maximum_woe_rho": _woe_rho}
     return special.get(name, _value)
 
 
@@ -116,6 +124,14 @@ def _value(name: str, first: Any, second: Any) -> Iterator[tuple[str, str]]:
                 yield name, f"{name} also permits {entry}"
     elif name.startswith(LESS) and second < first or name.startswith(MORE) and second > first:
         yield name, f"{name} is {second} instead of {first}"
+
+
+def _woe_rho(name: str, first: float | None, second: float | None) -> Iterator[tuple[str, str]]:
+    """Not set, counts may be exact, which is more than any rho."""
+    if first is not None and second is None:
+        yield name, "event counts of bins may be opened without noise"
+    elif first is not None:
+        yield from _value(name, first, second)
 
 
 def _approval(name: str, first: str, second: str) -> Iterator[tuple[str, str]]:

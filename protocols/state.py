@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from protocols.errors import MalformedMessage
 
 _MAGIC = b"SSST1"
+_NUMBERS = re.compile(r"[<|][biufc?]\d{1,2}")
 
 
 def pack(state: dict[str, Any]) -> bytes:
@@ -37,23 +39,37 @@ def unpack(data: bytes) -> dict[str, Any]:
     if data[:5] != _MAGIC or len(data) < 9:
         raise MalformedMessage("saved state that does not begin as one")
     start = 9 + struct.unpack_from("<I", data, 5)[0]
-    header, state, offset = json.loads(data[9:start]), {}, start
-    for name, entry in header.items():
+    state, offset = {}, start
+    for name, entry in _header(data[9:start]):
         if "value" in entry:
             state[name] = entry["value"]
             continue
-        blob = data[offset : offset + entry["size"]]
-        if len(blob) != entry["size"]:
+        size = entry.get("size")
+        blob = data[offset : offset + size] if type(size) is int and size >= 0 else None
+        if blob is None or len(blob) != size:
             raise MalformedMessage("saved state that is cut short")
-        offset += entry["size"]
+        offset += size
         state[name] = _array(blob, entry) if "array" in entry else blob
     if offset != len(data):
         raise MalformedMessage("saved state with bytes left over")
     return state
 
 
+def _header(data: bytes) -> list[tuple[str, dict[str, Any]]]:
+    try:
+        header = json.loads(data)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
+        raise MalformedMessage("saved state whose header is none")
+    return list(header.items())
+
+
 def _array(blob: bytes, entry: dict[str, Any]) -> np.ndarray:
-    dtype = np.dtype(entry["array"])
-    if dtype.hasobject:
-        raise MalformedMessage("saved state with objects in it")
-    return np.frombuffer(blob, dtype=dtype).reshape(entry["shape"]).copy()
+    kind = entry["array"]
+    if not isinstance(kind, str) or _NUMBERS.fullmatch(kind) is None:
+        raise MalformedMessage("saved state with something else than numbers in an array")
+    try:
+        return np.frombuffer(blob, dtype=np.dtype(kind)).reshape(entry.get("shape")).copy()
+    except (ValueError, TypeError, OverflowError):
+        raise MalformedMessage("saved state with an array of another shape than its bytes") from None

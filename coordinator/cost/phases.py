@@ -6,7 +6,7 @@ from coordinator.cost.stage import STATE, Stage
 from coordinator.cost.workload import Machines
 from protocols.psi import messages as psi
 
-CHECKPOINT_BYTES = 350
+CHECKPOINT_BYTES, COUNTERSIGNED_BYTES = 350, 490
 POSITION_BYTES = 4
 LOOKUP_SHARE = 0.5  # of an intersection's seconds per id, for finding those that every platform knows
 
@@ -104,14 +104,15 @@ def _scores(stage: Stage, bank: str, slices: tuple[int, ...]) -> None:
 
 
 def publish(stage: Stage) -> None:
-    """Signed checkpoints of the logs, between parties that have a link."""
+    """Signed checkpoints of the logs and what comes back countersigned, between parties that have a link."""
     work = stage.work
     lead, *others = work.platforms
     pairs = [(bank, name) for bank in work.banks for name in work.platforms] + [(lead, name) for name in others]
     for first, second in pairs:
         there = stage.send(first, second, CHECKPOINT_BYTES)
         back = stage.send(second, first, CHECKPOINT_BYTES)
-        stage.compute(second, 0.0, there)
-        stage.compute(first, 0.0, back)
-        for party in (first, second):
+        for party, peer, came in ((second, first, there), (first, second, back)):
+            stage.compute(party, 0.0, came)
             stage.store(party, 0)
+            stage.compute(peer, 0.0, stage.send(party, peer, COUNTERSIGNED_BYTES))
+            stage.store(peer, 0)

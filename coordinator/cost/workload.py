@@ -140,6 +140,8 @@ def _coefficients(part: PartyPlan, party: str, model: ModelPlan, catalogues: Cat
 def _column_coefficients(column: dict[str, Any], model: ModelPlan) -> int:
     gaps = 1 if float(column.get("missing_rate", 0)) > 0 else 0
     if column.get("type") == "category":
-        return TYPICAL_CATEGORY + gaps
+        return 1 if model.encoding == "woe" else TYPICAL_CATEGORY + gaps
+    if model.encoding == "woe":
+        return 1
     return gaps + (model.bins - 1 if model.encoding == "dummy" else 1)
 

@@ -29,7 +29,8 @@ from protocols.plan import Plan
 
 app = typer.Typer(help="Train one model between banks and platforms on this machine.", add_completion=False)
 MARK = ".sealscore-demo"
-ENCODINGS = ("dummy", "numeric")
+ENCODINGS = ("dummy", "numeric", "woe")
+ACTIVATIONS = ("anchored", "deg1", "deg3")
 RELEASES = ("owner", "shared")
 FEWEST_ROWS, USUAL_ROWS = 1_000, 20_000
 NUMERIC_LEVELS = 2  # a numeric column has as many coefficients as one of two bins
@@ -46,39 +47,52 @@ def demo(
     platform_csv: Annotated[Path | None, typer.Option(help="the platform's own CSV")] = None,
     id_column: Annotated[str, typer.Option("--id", help="identifier column of both files")] = "id",
     label: Annotated[str, typer.Option(help="label column of the bank's file, 0 or 1")] = "default",
-    encoding: Annotated[str, typer.Option(help="dummy or numeric")] = "dummy",
+    encoding: Annotated[str, typer.Option(help="dummy, numeric or woe")] = "dummy",
+    activation: Annotated[str, typer.Option(help="anchored, deg1 or deg3")] = "anchored",
     banks: Annotated[int, typer.Option(min=1, max=MOST_BANKS, help="banks of the synthetic data")] = 1,
     platforms: Annotated[int, typer.Option(min=1, max=MOST_PLATFORMS, help="platforms of the synthetic data")] = 1,
     steps: Annotated[int, typer.Option(min=1, max=32, help="gradient steps")] = 8,
     release: Annotated[str, typer.Option(help="owner: each side gets its coefficients; shared: nobody does")] = "owner",
-    bins: Annotated[int | None, typer.Option(min=2, max=32, help="bins per number (dummy); default by rows")] = None,
+    bins: Annotated[int | None, typer.Option(
+        min=2, max=32, help="bins per number (dummy, woe); default by rows")] = None,
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
 ) -> None:
-    """Align, train, evaluate and publish one strict scorecard; write metrics.json, report.html and evidence/."""
+    """Align, train, evaluate and publish one strict scorecard; write its metrics, reports and evidence."""
     began = time.monotonic()
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
-    _check_encoding(encoding, banks)
+    _check_encoding(encoding, banks, with_ablations)
+    _check_activation(activation, banks)
     _check_release(release, banks, platforms)
     _check_parties(bank_csv, platform_csv, banks, platforms, with_ablations)
     rows, bins = _sizes(rows, bins, banks, platforms, with_ablations and encoding == "dummy", say)
     given = bank_csv and setting.given(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
     _clear(out)
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
-    settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed, "release": release}
+    settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
+                "activation": activation, "release": release}
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, (release,))
     metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
     typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
 
 
-def _check_encoding(encoding: str, banks: int) -> None:
+def _check_encoding(encoding: str, banks: int, fewer: bool) -> None:
     if encoding not in ENCODINGS:
         offered = " or ".join(ENCODINGS)
-        why = "woe would show each party the default rate of its bins; " if encoding == "woe" else ""
-        raise UsageError(f"encoding {encoding!r} is not offered: {why}choose {offered}")
+        raise UsageError(f"encoding {encoding!r} is not offered: choose {offered}")
     if encoding != "dummy" and banks > 1:
         raise UsageError("several banks have one common encoding, which is of kind dummy; leave --encoding out")
+    if encoding == "woe" and fewer:
+        raise UsageError("--ablations trains on the same people again, and exact event counts of bins (woe) may be "
+                         "opened once; leave --encoding or --ablations out")
+
+
+def _check_activation(activation: str, banks: int) -> None:
+    if activation not in ACTIVATIONS:
+        raise UsageError(f"activation {activation!r} is not offered: choose {' or '.join(ACTIVATIONS)}")
+    if activation != "anchored" and banks > 1:
+        raise UsageError("several banks train with the anchored activation; leave --activation out")
 
 
 def _check_release(release: str, banks: int, platforms: int) -> None:
@@ -141,6 +155,7 @@ def _run(
     pooled = results.oracle(federation, plans[ablations.ALL][1], parts.tables, facts, outcomes)
     metrics = collect(summary, facts, pooled, parts.rows, time.monotonic() - began, outcomes)
     fingerprints = results.write_evidence(federation, out)
+    results.write_privacy(out)
     results.write_report(out, metrics, summary, facts, pooled, fingerprints, parts.source)
     _write_whole(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return metrics

@@ -193,8 +193,9 @@ def _party_toml(party: str, ports: dict[str, str], table: Table) -> str:
 def _policy_toml(peers: dict[str, str], minimum_rows: int, release: tuple[str, ...]) -> str:
     """`peers`: fingerprints by name; `release`: what may become of the weights."""
     lines = [
-        f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric"]',
-        f"minimum_intersection_rows = {minimum_rows}", f"release = {json.dumps(release)}", "",
+        f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric", "woe"]',
+        'activations = ["anchored", "deg1", "deg3"]', f"minimum_intersection_rows = {minimum_rows}",
+        f"release = {json.dumps(release)}", "",
     ]
     for peer, digest in peers.items():
         lines += [f"[peers.{peer}]", "# confirmed out of band: compare it with the peer by telephone",

@@ -19,8 +19,13 @@ MEANING = {
     "scores.test": "the platform's part of each test row's score, to the bank, rounded to 2^-5",
     "shared.calibration": "the joint score of each calibration row, to the bank, under a flood of 2^-6",
     "shared.test": "the joint score of each test row, to the bank, under a flood of 2^-6",
+    "woe.counts": "defaults among the training rows of each of a platform's bins, to that platform",
     "verdict": "whether the joint model was better than the bank's own, to the platforms and the other banks",
 }
+
+
+_WOE = ("how many of the training rows in each of its bins defaulted (encoding woe): exact counts unless the plan's "
+        "woe_rho is above 0, so epsilon is infinite")
 
 
 def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str], shared: bool = False
@@ -30,7 +35,11 @@ def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platform
         return _with_shared_weights(metrics, source)
     if len(banks) > 1:
         return _among_banks(metrics, source, banks, platforms)
-    return _of_two(metrics, source) if len(platforms) == 1 else _among_platforms(metrics, source, platforms)
+    told = _of_two(metrics, source) if len(platforms) == 1 else _among_platforms(metrics, source, platforms)
+    if "woe.counts" in metrics["openings"]:
+        for platform in platforms:
+            told[platform] = [*told[platform], _WOE]
+    return told
 
 
 def _of_two(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:

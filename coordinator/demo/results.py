@@ -1,4 +1,4 @@
-"""What the demo reads at the end and what it writes: report.html, evidence/ and trust.json beside metrics.json."""
+"""What the demo reads at the end and what it writes: report.html, evidence/, trust.json and the privacy report."""
 from __future__ import annotations
 
 import json
@@ -13,8 +13,10 @@ from coordinator.demo.learned import MEANING, learned
 from coordinator.demo.metrics import Facts, Outcome
 from coordinator.demo.report import render_report
 from protocols.crypto.identity import fingerprint
+from protocols.node.at_rest import opened_fact, opened_half, run_box
 from protocols.node.evidence import export
-from protocols.node.identity_files import load_trust
+from protocols.node.identity_files import load_identity, load_trust
+from protocols.node.verifier.main import derive, write_page
 from protocols.plan import Plan
 
 TITLE = "What the federation gained"
@@ -27,8 +29,9 @@ def party_facts(federation: Federation, party: str, run: str) -> dict[str, Any]:
         rows = dict(database.execute("SELECT name, value FROM fact WHERE name IN ('report', 'ledger.openings') "
                                      "OR name LIKE 'spent.%'"))
     database.close()
-    vault = federation.home(party) / "state" / "vault" / f"m-{run.removeprefix('r-')}.json"
-    return {name: json.loads(value) for name, value in rows.items()} | {"half": json.loads(vault.read_bytes())["half"]}
+    box, half = run_box(load_identity(federation.home(party)), run), f"m-{run.removeprefix('r-')}"
+    facts = {name: json.loads(opened_fact(box, name, value)) for name, value in rows.items()}
+    return facts | {"half": json.loads(opened_half(federation.home(party), half))}
 
 
 def oracle(
@@ -57,6 +60,13 @@ def write_evidence(federation: Federation, out: Path) -> dict[str, str]:
     trust = federation.folder / "trust.json"
     (out / "trust.json").write_bytes(trust.read_bytes())
     return {name: fingerprint(key) for name, key in load_trust(trust).items()}
+
+
+def write_privacy(out: Path) -> None:
+    """What each party learned, as everybody derives it from `out`/evidence: privacy.json and privacy.html."""
+    told, page = derive(out / "evidence", out / "trust.json", "en")
+    write_page(out / "privacy.json", told)
+    write_page(out / "privacy.html", page)
 
 
 def write_report(

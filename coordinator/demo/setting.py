@@ -80,7 +80,7 @@ def _lines(path: Path) -> int:
 
 
 def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int,
-              release: str = "owner") -> str:
+              activation: str = "anchored", release: str = "owner") -> str:
     """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each."""
     banks = [party for party in parties if is_bank(party)]
     labels = f'label_party = "{banks[0]}"' if len(banks) == 1 else f"label_parties = {json.dumps(banks)}"
@@ -90,6 +90,7 @@ def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: 
         lines += [f"[parties.{party}]", 'table = "customers"',
                   f"columns = {json.dumps(setting.tables[party].columns)}", ""]
     lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}",
+              *([] if activation == "anchored" else [f"activation = {json.dumps(activation)}"]),
               f"release = {json.dumps(release)}", ""]
     if setting.minimum_intersection != USUAL_INTERSECTION:
         lines += ["[alignment]", f"minimum_intersection = {setting.minimum_intersection}", ""]

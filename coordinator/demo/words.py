@@ -28,6 +28,7 @@ def end_words(metrics: dict[str, Any], out: Path, program: str) -> str:
         "",
         f"report    {out / 'report.html'}",
         f"metrics   {out / 'metrics.json'}",
+        f"privacy   {out / 'privacy.html'}",
         f"verify    {program} audit verify {out / 'evidence'} --trust {out / 'trust.json'}",
     ])
 

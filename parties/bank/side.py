@@ -24,6 +24,7 @@ from protocols.scorecard.batch import LabelBatch
 from protocols.scorecard.calibration import Calibration
 from protocols.scorecard.holdout import LabelHoldout
 from protocols.scorecard.label_party import LabelTrainer
+from protocols.scorecard.polynomial import bank_role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 
 Judge = Callable[[dict[str, np.ndarray]], bool]
@@ -60,7 +61,7 @@ class BankSide:
         labels = self._labels(table, own_slices, TRAIN)
         own = self._bank_only(own_slices.columns[TRAIN], labels, plan)
         columns = with_intercept(own_slices.columns[TRAIN])
-        return LabelTrainer(columns, labels, own, keys(), config, peer_public, circle)
+        return bank_role(config)(columns, labels, own, keys(), config, peer_public, circle)
 
     def _bank_only(self, columns: np.ndarray, labels: np.ndarray, plan: Plan) -> np.ndarray:
         if self._own_model is None:

@@ -19,6 +19,7 @@ from protocols.role import Role
 from protocols.scorecard.batch import FeatureBatch
 from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.holdout import FeatureHoldout
+from protocols.scorecard.polynomial import lead_role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 
 
@@ -44,7 +45,7 @@ class PlatformSide:
     ) -> FeatureTrainer:
         """Feature side of training."""
         columns = {bank: slices.columns[TRAIN] for bank, slices in prepared.of.items()}
-        return feature_trainer(columns, keys, config, peer_public)
+        return feature_trainer(columns, keys, config, peer_public, lead_role(config))
 
     def holdout(
         self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str

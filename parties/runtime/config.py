@@ -9,6 +9,8 @@ from pydantic import Field, StringConstraints
 from parties.runtime import local_api
 from parties.runtime.tables import TableConfig
 from protocols.errors import ConfigError
+from protocols.node import protection
+from protocols.node.key_secret import KeysConfig
 from protocols.plan import Name, Strict
 from protocols.policy import Policy
 
@@ -29,6 +31,12 @@ class CoordinatorConfig(Strict):
     hub: Address = Field(description="the hub, gRPC over mutual TLS")
 
 
+class ScoresConfig(Strict):
+    """How score files are kept."""
+
+    sealed: bool = Field(False, description="seal them under a key of this node; `sealscore bank scores` reads them")
+
+
 class PartyConfig(Strict):
     """The whole file."""
 
@@ -36,6 +44,8 @@ class PartyConfig(Strict):
     coordinator: CoordinatorConfig
     tables: dict[Name, TableConfig] = Field(min_length=1)
     policy: str = Field("policy.toml", description="path of the policy file, relative to this one")
+    keys: KeysConfig = Field(KeysConfig(), description="how this node's key files are protected")
+    scores: ScoresConfig = ScoresConfig()
 
 
 class LoadedParty:
@@ -44,6 +54,7 @@ class LoadedParty:
     def __init__(self, path: Path, role: str):
         self.home = path.resolve().parent
         self.config = PartyConfig.from_toml_text(_read(path), path.name)
+        protection.configure(self.home, self.config.keys)
         if self.config.node.role != role:
             found = self.config.node.role
             raise ConfigError(f"{path.name}: setting node.role is {found!r}, this command serves {role!r}")

@@ -33,9 +33,11 @@ from protocols.audit import RUN_ID
 from protocols.crypto.identity import fingerprint, public_from_hex
 from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
 from protocols.node.archive import code_digest
+from protocols.node.at_rest import ledger_box, releases_box
 from protocols.node.audit_log import AuditLog
 from protocols.node.identity_files import load_identity
-from protocols.plan import Plan, canonical_json, may_score, parse_canonical_json, seats
+from protocols.node.installation import signed_digests
+from protocols.plan import Plan, canonical_json, may_score, parse_canonical_json, seats, utf8
 
 log = logging.getLogger("sealscore.daemon")
 HELLO_EVERY_S = 30.0
@@ -57,9 +59,10 @@ class Daemon:
         self._audit = AuditLog(party.state / "audit", party.name, self._identity)
         self._vault = Vault(party.state / "vault", self._identity)
         self._hub = HubClient(party.config.coordinator.hub, party.home)
-        self._releases = Releases(party.state / "releases.db")
-        self._ledger = Ledger(party.state / "openings.db")
-        self._node = Node(party, side, self._audit, self._vault, self._hub, self._releases, on_frame, self._ledger)
+        self._releases = Releases(party.state / "releases.db", releases_box(self._identity))
+        self._ledger = Ledger(party.state / "openings.db", ledger_box(self._identity))
+        self._node = Node(party, side, self._identity, self._audit, self._vault, self._hub, self._releases, on_frame,
+                          self._ledger)
         self._runs: dict[str, RunDriver] = {}
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -301,7 +304,7 @@ class Daemon:
                 raise TrustError(f"run {run} was agreed on with another plan; start a new run")
             return kept
         text = statement(
-            self._party.name, run, plan, self._policy_digest, code=code_digest(),
+            self._party.name, run, plan, self._policy_digest, code=code_digest(), **signed_digests(),
             rows=self._catalogue[plan.parties[self._party.name].table]["rows"], identity=self._identity.public.hex(),
         )
         write_whole(path, text.encode())
@@ -356,7 +359,7 @@ class Daemon:
             self._party.policy.check_peer_rows(name, told[name].get("rows"))
         agreement = SignedAgreement(run, plan, texts, signatures)
         agreement.check(identities)
-        if len({entry.get("code") for entry in told.values()}) != 1:
+        if len({canonical_json(entry.get("code")) for entry in told.values()}) != 1:
             raise TrustError("the parties run different code; install the same version of sealscore on all nodes")
         if texts[self._party.name] != self._statement(run, plan):
             raise TrustError("the statement in this party's name is not the one it signed")
@@ -419,7 +422,7 @@ def _plan(body: dict[str, Any]) -> Plan:
     text = body.get("plan")
     if not isinstance(text, str):
         raise MalformedMessage("expected a plan in canonical form")
-    return Plan.from_canonical(text.encode())
+    return Plan.from_canonical(utf8(text))
 
 
 def _identities(body: dict[str, Any]) -> dict[str, bytes]:
@@ -443,7 +446,7 @@ def _text(entry: Any, name: str) -> str:
 
 
 def _statement_object(text: str) -> dict[str, Any]:
-    value = parse_canonical_json(text.encode(), MAX_STATEMENT_BYTES)
+    value = parse_canonical_json(utf8(text), MAX_STATEMENT_BYTES)
     if not isinstance(value, dict):
         raise MalformedMessage("expected each statement as a JSON object")
     return value

@@ -20,7 +20,9 @@ from protocols.node.audit_log import AuditLog
 from protocols.role import Message, Opening
 
 LEDGER = "ledger.openings"
-RELEASED = ("coefficients", "shared.calibration", "shared.test")  # what a training gives of its model
+COEFFICIENTS, WOE_COUNTS = "coefficients", "woe.counts"
+# what a training gives of its model: the ledgers keep whom it was about, once it was opened
+EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS, "shared.calibration", "shared.test"})
 
 
 class Egress:

@@ -1,23 +1,14 @@
-"""Files of a run besides its store: scores written whole, private files, tables recognised again."""
+"""Files of a node: private ones, and tables recognised again."""
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
+import secrets
+import sqlite3
 from pathlib import Path
 
+from protocols.crypto.box import KEY_BYTES, Box
 from protocols.node.identity_files import sync_folder, write_private
-
-
-def write_csv(path: Path, columns: dict[str, list]) -> None:
-    """Write a CSV of equally long columns whole or not at all, mode 0600."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-    os.replace(temporary, path)
 
 
 def digest(path: Path) -> bytes | None:
@@ -36,6 +27,21 @@ def write_whole(path: Path, data: bytes) -> None:
     write_private(temporary, data, durable=True)
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def people_key(database: sqlite3.Connection, box: Box) -> bytes:
+    """The key under which a database hashes people, kept sealed in its table `salt` and made on first use (32 bytes).
+
+    One that an earlier version kept in the clear is sealed. TrustError if it was changed or is another node's.
+    """
+    row = database.execute("SELECT value FROM salt").fetchone()
+    if row is not None and len(row[0]) != KEY_BYTES:
+        return box.open("the key of people's hashes", row[0])
+    key = secrets.token_bytes(KEY_BYTES) if row is None else row[0]
+    with database:
+        database.execute("DELETE FROM salt")
+        database.execute("INSERT INTO salt VALUES (?)", (box.seal("the key of people's hashes", key),))
+    return key
 
 
 def make_private(path: Path) -> None:

@@ -9,7 +9,6 @@ differs from an earlier one by a few people would tell about these few), and how
 from __future__ import annotations
 
 import hashlib
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -19,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from parties.runtime.files import make_private
+from parties.runtime.files import make_private, people_key
+from protocols.crypto.box import Box
 from protocols.psi.identifiers import STEPS, normalise
 
 QUARTER_S = 91 * 86400
@@ -54,17 +54,16 @@ class Line:
 
 
 class Ledger:
-    """One SQLite file (mode 0600) of the node. Thread-safe."""
+    """One SQLite file (mode 0600) of the node; the key of people's hashes in it is sealed in `box`. Thread-safe."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, box: Box):
         make_private(path)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False)
+        self._db.execute("PRAGMA secure_delete=ON").close()
         with self._db:
             self._db.executescript(_SCHEMA)
-            if self._db.execute("SELECT count(*) FROM salt").fetchone() == (0,):
-                self._db.execute("INSERT INTO salt VALUES (?)", (secrets.token_bytes(32),))
-        (self._salt,) = self._db.execute("SELECT value FROM salt").fetchone()
+        self._salt = people_key(self._db, box)
 
     def close(self) -> None:
         """Close the file."""

@@ -21,17 +21,19 @@ import numpy as np
 
 from parties.runtime import roster
 from parties.runtime.config import LoadedParty
-from parties.runtime.files import digest, write_csv
+from parties.runtime.files import digest
 from parties.runtime.hub_client import HubClient
 from parties.runtime.ledger import Ledger
 from parties.runtime.people import RunPeople
 from parties.runtime.preparation import Prepared, prepare, slices_of
 from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
+from parties.runtime.scores import write_scores
 from parties.runtime.sharing import Sharing
 from parties.runtime.side import ParallelMap, Side
 from parties.runtime.tables import Table, load_table
 from parties.runtime.vault import Vault
+from parties.runtime.woe import BankWoe, PlatformWoe, WoeInputs, told
 from protocols.agreement import SignedAgreement
 from protocols.audit import SALT_BYTES, row_commitment
 from protocols.binning.columns import ColumnData
@@ -39,12 +41,15 @@ from protocols.binning.encoder import Encoder
 from protocols.checkpoints import CheckpointExchange
 from protocols.commons.common_encoding import CommonEncoding
 from protocols.commons.encoding import CommonSettings
+from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair
 from protocols.crypto.zero_sharing import Circle
 from protocols.errors import DataError, PolicyRefused, RunFailed
+from protocols.node.at_rest import scores_box
 from protocols.node.audit_log import AuditLog
 from protocols.plan import Plan, seats
 from protocols.psi.parameters import UNKNOWN, Alignment
+from protocols.psi.slices import TRAIN
 from protocols.role import Role
 from protocols.scorecard.training import Trained, TrainingConfig
 from protocols.scorecard.verdicts import Verdicts
@@ -65,6 +70,7 @@ class Node:
 
     party: LoadedParty
     side: Callable[..., Side]  # given a `Sharing` where weights stay shared
+    identity: IdentityKey
     audit: AuditLog
     vault: Vault
     hub: HubClient
@@ -87,10 +93,6 @@ def _role_facts(plan: Plan, phase: str) -> tuple[str, ...]:
     """All names under which the state of a role may be kept in a phase."""
     parts = ("", ".verdicts", *(f".{p}" for p in plan.parties), *(f".joint.{p}" for p in plan.label_parties))
     return tuple(f"{phase}.role{part}" for part in parts)
-
-
-def _release_nothing(rows: int, coefficients: int) -> None:
-    """Weights that stay shared are equations about labels to nobody, so no rule on their number applies."""
 
 
 def _alignment_facts(joint: dict[str, Alignment]) -> dict[str, bytes]:
@@ -126,6 +128,7 @@ class Phases:
         self._side = node.side(self._sharing()) if agreement.plan.model.release == "shared" else node.side()
         self._circle: Circle | None = None
         self._lacking = 0  # training rows that a party has no columns for
+        self._counted = 0  # event counts without noise that were opened (woe): equations, as coefficients are
 
     # -- align
 
@@ -210,11 +213,30 @@ class Phases:
             self._spend(joint[self._name].rows)
         rows = {bank: alignment.rows for bank, alignment in joint.items()}
         slices = {bank: alignment.slices for bank, alignment in joint.items() if alignment.slices is not None}
-        fit = self._fit_together if together else None
-        prepared = prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
+        if self._plan.model.encoding == "woe":
+            prepared = self._encode_woe(rows, slices)
+        else:
+            fit = self._fit_together if together else None
+            prepared = prepare(self._table(), rows, self._name, self._plan, fit, slices or None)
         if self._people is not None:
             self._people.prepared(self._table().ids, prepared)
         return prepared
+
+    def _encode_woe(self, rows: dict[str, np.ndarray], slices: dict[str, np.ndarray]) -> Prepared:
+        """Bins here, the events in a platform's bins out of sums with the bank; a plan with woe has one bank."""
+        (bank, aligned), table = next(iter(rows.items())), self._table()
+        slices = slices or {bank: slices_of(table, aligned, self._plan)}
+        inputs = WoeInputs(self._plan, self._name, table, aligned[slices[bank] == TRAIN], self._node.releases,
+                           functools.partial(self._drive, "encode"))
+        fit = BankWoe(inputs, self._run, self._node.party.policy, functools.partial(self._may_count, inputs)) \
+            if self._name == bank else PlatformWoe(inputs)
+        prepared = prepare(table, rows, self._name, self._plan, fit, slices)
+        self._counted = fit.counted
+        return prepared
+
+    def _may_count(self, inputs: WoeInputs, counts: int) -> None:
+        """Few enough exact counts for the rows, as for coefficients, or PolicyRefused."""
+        self._check_equations(inputs.people(), len(inputs.training), 0, counts)
 
     def _spend(self, rows: np.ndarray) -> None:
         """Within what the policy allows the counts of all common encodings to say about a person."""
@@ -239,10 +261,10 @@ class Phases:
     def train(self, prepared: Prepared) -> Trained:
         """The strict training; what is left are the own coefficients, or shares of all."""
         model, plan = self._plan.model, self._plan
-        check = functools.partial(self._check_release, prepared) if model.release == "owner" else _release_nothing
+        check = functools.partial(self._check_release, prepared)
         config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
-                                self._node.party.policy.tile_cache_bytes, model.intercepts,
-                                shared=model.release == "shared")
+                                self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
+                                model.event_rate, shared=model.release == "shared")
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, plan, self._keys, config, public, self._circle)
         return self._drive("train", role)
@@ -251,13 +273,22 @@ class Phases:
         """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused.
 
         A platform's coefficients are equations about the labels of the people whom it knows, so no others count.
+        Weights that stay shared are equations to nobody.
         """
-        ids, releases = self._table().ids, self._node.releases
+        released = coefficients if self._plan.model.release == "owner" else 0
+        if released + self._counted == 0:
+            return
+        ids = self._table().ids
         people = [ids[row] for row in prepared.training_rows]
+        self._check_equations(people, rows, released, self._counted)
+
+    def _check_equations(self, people: list[str], rows: int, coefficients: int, counts: int) -> None:
+        releases = self._node.releases
         training = bytes.fromhex(self._plan.digest()) + self._store.get("table")
-        releases.record(self._run, training, people, coefficients)  # first: of two runs at once one must see the other
-        self._node.party.policy.check_rows(rows - self._lacking, coefficients,
-                                           releases.earlier(self._run, training, people))
+        # first: of two runs at once one must see the other
+        releases.record(self._run, training, people, coefficients + counts)
+        earlier = releases.earlier(self._run, training, people)
+        self._node.party.policy.check_rows(rows - self._lacking, coefficients, earlier, counts)
 
     def _keys(self) -> KeyPair:
         """Fresh for every training; kept until it ends, so that it can go on after a crash."""
@@ -298,14 +329,15 @@ class Phases:
             **self._side.half(prepared, own, role),
         }
         self._node.vault.put(model_id(self._run), half)
-        report = self._side.report(prepared, own, role) | {"training": own.card}
+        report = self._side.report(prepared, own, role) | {"training": own.card} | told(self._plan.model)
         self._store.put("report", json.dumps(report).encode())
         self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
 
     # -- score
 
     def score(self, joint: dict[str, Alignment]) -> None:
-        """Score the aligned rows with a published model; the bank's file of scores is written whole or not at all."""
+        """Score the aligned rows with a published model; the bank's file of scores is written whole or not at
+        all, sealed where `scores.sealed` says so."""
         half = self._node.vault.get(self._plan.model_id)
         (aligned,) = (alignment.rows for alignment in joint.values())  # a plan of kind score names one bank
         if self._people is not None:
@@ -314,8 +346,9 @@ class Phases:
         self._drive("score", role)
         columns = self._side.scored(role, self._table(), aligned, half)
         if columns is not None:
-            target = self._node.party.state / "scores" / f"{self._run}.csv"
-            write_csv(target, columns)
+            party = self._node.party
+            box = scores_box(self._node.identity) if party.config.scores.sealed else None
+            target = write_scores(party.state, self._run, columns, box)
             log.info("run %s: scores of %d rows in %s", self._run, len(aligned), target)
 
     def _sharing(self) -> Sharing:
@@ -326,11 +359,12 @@ class Phases:
     # -- publish
 
     def exchange_checkpoints(self) -> None:
-        """Parties keep signed checkpoints of each other's logs: a log rewritten later contradicts them."""
+        """Parties keep and countersign checkpoints of each other's logs: a log rewritten later contradicts them."""
         audit = self._node.audit
         for peer in roster.peers(self._plan, self._name):
             take = functools.partial(audit.record_peer_checkpoint, peer, self._identities[peer])
-            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take)
+            keep = functools.partial(audit.record_countersigned, peer, self._identities[peer])
+            role = CheckpointExchange(peer, audit.checkpoint_message, audit.held(peer), take, keep)
             self._drive("publish", role, peer)
 
     def _note(self, phase: str, body: dict[str, Any]) -> None:

@@ -3,20 +3,22 @@
 Coefficients are equations about labels: with too many of them, over few rows, every label follows. So the rule
 n >= 50 * sum of d counts the trainings before this one that shared a person with it (protocols/SECURITY.md). The same
 training again releases the same coefficients and counts once. The noisy counts that several banks make their common
-encoding of are differentially private; what runs that share a person spend of it adds up too.
+encoding of are differentially private; what runs that share a person spend of it adds up too. Event counts that a
+platform got for its bins (woe) are in a table of their own: `parties/runtime/woe.py` has the rule.
 """
 from __future__ import annotations
 
 import hashlib
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from parties.runtime.files import make_private
+from parties.runtime.files import make_private, people_key
+from protocols.crypto.box import Box
 from protocols.psi.identifiers import STEPS, normalise
 
 _SCHEMA = """
@@ -25,22 +27,38 @@ CREATE TABLE IF NOT EXISTS release (
   run TEXT PRIMARY KEY, training BLOB NOT NULL, coefficients INTEGER NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (run TEXT PRIMARY KEY, rho REAL NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS version (model TEXT NOT NULL, people BLOB NOT NULL, tags BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS woe (
+  run TEXT NOT NULL, platform TEXT NOT NULL, sums BLOB NOT NULL, rho REAL NOT NULL, people BLOB NOT NULL,
+  PRIMARY KEY (run, platform));
 """
 _TAG_BYTES = 8
 
 
-class Releases:
-    """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes. Thread-safe."""
+@dataclass(frozen=True)
+class WoeSums:
+    """Event counts that a run opened to a platform. `sums` names people, labels and bins: equal, the counts are too.
 
-    def __init__(self, path: Path):
+    `rho`: privacy (zCDP) that the noise in them left of a label; 0 for counts without noise.
+    """
+
+    run: str
+    platform: str
+    sums: bytes
+    rho: float
+
+
+class Releases:
+    """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes, their key sealed: without
+    the node's identity key nobody tells whether a person is among them. Thread-safe."""
+
+    def __init__(self, path: Path, box: Box):
         make_private(path)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False)
+        self._db.execute("PRAGMA secure_delete=ON").close()
         with self._db:
             self._db.executescript(_SCHEMA)
-            if self._db.execute("SELECT count(*) FROM salt").fetchone() == (0,):
-                self._db.execute("INSERT INTO salt VALUES (?)", (secrets.token_bytes(32),))
-        (self._salt,) = self._db.execute("SELECT value FROM salt").fetchone()
+        self._salt = people_key(self._db, box)
 
     def close(self) -> None:
         """Close the file."""
@@ -83,6 +101,30 @@ class Releases:
         """The run ended before it released anything."""
         with self._lock, self._db:
             self._db.execute("DELETE FROM release WHERE run = ?", (run,))
+            self._db.execute("DELETE FROM woe WHERE run = ?", (run,))
+
+    def record_woe(self, entry: WoeSums, ids: Iterable[str]) -> list[WoeSums]:
+        """Durable before these sums are opened; gives those of other runs, and of this one at other platforms, that
+        share a person with them."""
+        people = self._people(ids)
+        row = (entry.run, entry.platform, entry.sums, entry.rho, people.tobytes())
+        with self._lock, self._db:
+            self._db.execute("INSERT OR REPLACE INTO woe VALUES (?, ?, ?, ?, ?)", row)
+            rows = self._db.execute("SELECT run, platform, sums, rho, people FROM woe WHERE run != ? OR platform != ?",
+                                    row[:2]).fetchall()
+        return [WoeSums(*other) for *other, tags in rows if _share(people, np.frombuffer(tags, np.uint64))]
+
+    def forget_woe(self, entry: WoeSums) -> None:
+        """These sums were refused before anything of them was opened."""
+        with self._lock, self._db:
+            self._db.execute("DELETE FROM woe WHERE run = ? AND platform = ?", (entry.run, entry.platform))
+
+    def fingerprint(self, ids: Iterable[str], values: np.ndarray) -> bytes:
+        """32 bytes that name what each person has, `values` (n, …) in the order of `ids`, to nobody but this node."""
+        hashes = self._hashes(ids)
+        order = np.argsort(hashes)
+        text = hashes[order].tobytes() + np.ascontiguousarray(np.asarray(values)[order]).tobytes()
+        return hashlib.blake2b(text, digest_size=32, key=self._salt, person=b"sealscore-same").digest()
 
     def admit(self, model: str, ids: Iterable[str], tags: np.ndarray, most: int) -> int:
         """Record that scores of these people are opened with `model`, durable before they are, and give the versions of
@@ -103,11 +145,11 @@ class Releases:
         return versions
 
     def _people(self, ids: Iterable[str]) -> np.ndarray:
-        """Sorted uint64."""
+        """Sorted uint64. All normalisation there is, so that another plan's spelling does not make another person."""
         return np.sort(self._hashes(ids))
 
     def _hashes(self, ids: Iterable[str]) -> np.ndarray:
-        """uint64. All normalisation there is, so that another plan's spelling does not make another person."""
+        """uint64 (n,)."""
         hashes = (hashlib.blake2b(text.encode(), digest_size=_TAG_BYTES, key=self._salt).digest()
                   for text in normalise(ids, tuple(STEPS)))
         return np.frombuffer(b"".join(hashes), np.uint64)

@@ -17,7 +17,7 @@ from typing import Any
 
 from parties.runtime import roster
 from parties.runtime.bulk import Bulk
-from parties.runtime.egress import RELEASED, Egress
+from parties.runtime.egress import EQUATIONS, Egress
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
 from parties.runtime.people import RunPeople
@@ -26,6 +26,7 @@ from parties.runtime.reporter import Reporter
 from parties.runtime.run_store import Handled, RunStore
 from protocols.agreement import SignedAgreement
 from protocols.errors import RunFailed, SealscoreError
+from protocols.node.at_rest import run_box
 from protocols.plan import Plan
 from protocols.role import Message, Role
 
@@ -58,7 +59,7 @@ class RunDriver:
         self.run, self._folder = agreement.run, folder
         self._name, self._identities = node.party.name, identities
         self._peers = roster.peers(agreement.plan, self._name)
-        self._store = RunStore(folder / "run.db")
+        self._store = RunStore(folder / "run.db", run_box(node.identity, self.run))
         self._people = RunPeople(node.ledger, self.run)
         self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note,
                               self._plan.model.release)
@@ -216,7 +217,7 @@ class RunDriver:
         self._phase = phase or self._phase
         if state != "finished":
             self._node.vault.discard(model_id(self.run))
-            if not self._egress.openings().keys() & set(RELEASED):
+            if EQUATIONS.isdisjoint(self._egress.openings()):
                 self._node.releases.forget(self.run)
                 self._node.ledger.unshare(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})

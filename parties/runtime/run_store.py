@@ -1,5 +1,9 @@
 """All that one run must not forget, in one SQLite file (mode 0600): facts, outbox, handled messages.
 
+Facts and messages are sealed under a key of the run (`protocols/node/at_rest.py`), each under its own name: keys,
+seeds, shares, coefficients and rows stand in no file. How the run stands is readable, and bulks are encrypted or masked
+already.
+
 A step of a role is one transaction: the message it handled, the state it left and the messages it wants to send are
 written together or not at all. After a crash the same bytes are sent again, so no mask ever covers two values.
 """
@@ -13,7 +17,9 @@ from pathlib import Path
 
 from parties.runtime.files import make_private
 from parties.runtime.link_store import Outgoing
-from protocols.errors import SealscoreError
+from protocols.crypto.box import Box
+from protocols.errors import SealscoreError, TrustError
+from protocols.node.at_rest import is_open
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value BLOB NOT NULL);
@@ -32,7 +38,7 @@ CREATE TEMP VIEW due AS SELECT outbox.* FROM outbox LEFT JOIN acknowledged USING
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Send:
     """One message towards a peer, to be put into the outbox; with `slot` it only refers to that bulk."""
 
@@ -43,7 +49,7 @@ class Send:
     slot: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StoredBulk:
     """A payload that goes to the hub once and stays here until every message that refers to it was acknowledged."""
 
@@ -65,8 +71,10 @@ class Handled:
 class RunStore:
     """The file of one run. Thread-safe; `towards(peer)` is the `LinkStore` of the link to that peer."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, box: Box):
+        """`box` is the run's own (`run_box`)."""
         make_private(path)
+        self._box = box
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         # large pages: messages are megabytes, half the time; secure_delete overwrites what is erased
@@ -90,7 +98,7 @@ class RunStore:
         """A fact, or None."""
         with self._lock:
             row = self._db.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
-        return None if row is None else row[0]
+        return None if row is None else self._opened_fact(name, row[0])
 
     def put(self, name: str, value: bytes) -> None:
         """Write a fact."""
@@ -131,13 +139,14 @@ class RunStore:
             if value is None:
                 self._db.execute("DELETE FROM fact WHERE name = ? OR name GLOB ? || '/*'", (name, name))
             else:
-                self._db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, value))
+                self._db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, self._sealed_fact(name, value)))
         for bulk in bulks:
             names = (" ".join(bulk.receivers), " ".join(bulk.contributors))
             self._db.execute("INSERT INTO bulk VALUES (?, ?, ?, ?)", (bulk.slot, *names, bulk.payload))
         for message in outgoing:
             seq = self.towards(message.peer).last_sequence() + 1
-            row = (message.peer, seq, message.kind, message.round, message.payload, message.slot)
+            payload = self._box.seal(_message(message.peer, seq, message.kind, message.round), message.payload)
+            row = (message.peer, seq, message.kind, message.round, payload, message.slot)
             self._db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?)", row)
             self._db.execute("INSERT OR REPLACE INTO sent VALUES (?, ?)", (message.peer, seq))
         for entry in handled:
@@ -145,6 +154,20 @@ class RunStore:
             if entry.seq != last + 1:
                 raise SealscoreError(f"message {entry.seq} was to be recorded after message {last}")
             self._db.execute("INSERT INTO handled VALUES (?, ?, ?)", (entry.peer, entry.seq, entry.digest))
+
+    def _sealed_fact(self, name: str, value: bytes) -> bytes:
+        return value if is_open(name) else self._box.seal(_fact(name), value)
+
+    def _opened_fact(self, name: str, value: bytes) -> bytes:
+        return value if is_open(name) else self.opened(_fact(name), value)
+
+    def opened(self, name: str, sealed: bytes) -> bytes:
+        """What the file keeps under a name; TrustError if it was changed or moved."""
+        try:
+            return self._box.open(name, sealed)
+        except TrustError:
+            raise TrustError(f"the store of this run does not open at {name}: it was changed, comes from another run, "
+                             "or from an older version of the software; start a new run") from None
 
     # messages
 
@@ -201,7 +224,9 @@ class PeerStore:
         """The row with the lowest seq above `after`, or None."""
         query = "SELECT seq, kind, round, payload FROM due WHERE peer = ? AND seq > ? ORDER BY seq LIMIT 1"
         row = self._store.row(query, self._peer, after)
-        return None if row is None else Outgoing(*row)
+        if row is None:
+            return None
+        return Outgoing(*row[:3], self._store.opened(_message(self._peer, *row[:3]), row[3]))
 
     def last_sequence(self) -> int:
         """The highest seq ever put into the outbox."""
@@ -220,3 +245,11 @@ class PeerStore:
         """The digest recorded with a handled message."""
         row = self._store.row("SELECT digest FROM handled WHERE peer = ? AND seq = ?", self._peer, seq)
         return None if row is None else row[0]
+
+
+def _fact(name: str) -> str:
+    return f"fact {name}"
+
+
+def _message(peer: str, seq: int, kind: str, round_number: int) -> str:
+    return f"message {seq} to {peer}: {kind}, round {round_number}"

@@ -16,6 +16,7 @@ from parties.runtime.config import LoadedParty
 from parties.runtime.daemon import Daemon
 from parties.runtime.side import Side
 from parties.runtime.tables import infer_config, load_table
+from protocols.node import core_dumps, protection
 
 
 def serve(path: Path, role: str, side: Callable[[], Side]) -> None:
@@ -24,7 +25,9 @@ def serve(path: Path, role: str, side: Callable[[], Side]) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    core_dumps.forbid()
     party = LoadedParty(path, role)
+    protection.unlock(party.home, party.config.keys)
     for folder in (party.state, party.home / "logs"):
         folder.mkdir(mode=0o700, exist_ok=True)
     daemon = Daemon(party, side)

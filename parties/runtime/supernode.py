@@ -4,6 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from protocols.errors import ConfigError
+from protocols.node.protection import path_for_children
 from protocols.node.supervise import Service, Supervisor, environment, free_port, python_module, secret_file
 
 
@@ -53,7 +54,8 @@ class PartyFlower:
         host, port = runtime.rsplit(":", 1)
         return (
             *python_module("parties.runtime.flower_supernode"), "--superlink", self._front,
-            "--root-certificates", str(self._home / "tls" / "ca.crt"), "--auth-supernode-private-key", str(key),
+            "--root-certificates", str(self._home / "tls" / "ca.crt"),
+            "--auth-supernode-private-key", path_for_children(key),
             "--host", host, "--port", port, "--isolation", "process", "--node-config", f'party="{self._party}"',
             "--superexec-auth-secret-file", str(secret),
         )

@@ -2,7 +2,8 @@
 
     dummy    0/1 per bin, base level dropped; nobody learns anything
     numeric  clipped and standardised numbers with indicators; categories stay 0/1; nobody learns anything
-    woe      refused: it would tell the platform the default rate of each of its bins
+    woe      one number per column, the weight of evidence of each bin (`woe.py`); whoever has the column learns how
+             many events each of its bins holds, so the fit takes two steps: bins without labels, then `weighted`
 
 Of people whom this party does not know it holds no columns. In the matrix they stand at the base level of every column,
 and one more 0/1 column tells them apart, when `minimum_support` training rows are theirs.
@@ -15,14 +16,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from protocols.binning.bins import BinnedColumn, fit_bins
 from protocols.binning.columns import ColumnData
 from protocols.binning.scaling import ScaledColumn, fit_scaling
+from protocols.binning.woe import WoeColumn, weighted
 from protocols.errors import ConfigError, DataError, UsageError
 
 METHODS = ("dummy", "numeric")
+Coded = BinnedColumn | ScaledColumn | WoeColumn
 DEFAULT_PDO = 20.0  # points that double the odds
 COVERAGE, UNKNOWN_LABEL = "coverage", "unknown to this platform"
 
@@ -33,7 +36,7 @@ class Feature:
 
     column: str
     label: str
-    kind: str  # interval, category, other, missing, special, scaled or unknown
+    kind: str  # interval, category, other, missing, special, scaled, woe or unknown
 
 
 class Coverage(BaseModel):
@@ -51,11 +54,17 @@ class Encoder(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
-    method: Literal["dummy", "numeric"]
+    method: Literal["dummy", "numeric", "woe"]
     minimum_support: int = Field(ge=1)
-    columns: tuple[Annotated[BinnedColumn | ScaledColumn, Field(discriminator="coding")], ...]
+    columns: tuple[Annotated[Coded, Field(discriminator="coding")], ...]
     coverage: Coverage | None = None
     warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_one_method(self) -> Encoder:
+        if any((column.coding == "woe") != (self.method == "woe") for column in self.columns):
+            raise ValueError("weights of evidence belong to the method woe, and only there")
+        return self
 
     @classmethod
     def fit(cls, columns: Mapping[str, ColumnData], *, method: str, bins: int = 5,
@@ -81,6 +90,13 @@ class Encoder(BaseModel):
         return cls(method=method, minimum_support=minimum_support, columns=kept, coverage=coverage,
                    warnings=tuple(warnings))
 
+    def weighted(self, events: np.ndarray) -> Encoder:
+        """This encoder of method dummy as one of method woe; `events`: int64, of every bin, in the order of
+        `woe.assigned`."""
+        columns = weighted(self.columns, events)
+        return Encoder(method="woe", minimum_support=self.minimum_support, columns=columns, coverage=self.coverage,
+                       warnings=self.warnings)
+
     @property
     def features(self) -> list[Feature]:
         """The d columns of `transform`, in order."""
@@ -102,7 +118,7 @@ class Encoder(BaseModel):
         return matrix
 
     @staticmethod
-    def _matching(encoded: BinnedColumn | ScaledColumn, columns: Mapping[str, ColumnData]) -> ColumnData:
+    def _matching(encoded: Coded, columns: Mapping[str, ColumnData]) -> ColumnData:
         data = columns.get(encoded.column)
         if data is None:
             raise DataError(f"column {encoded.column!r} is missing; the encoder was fitted with it")
@@ -130,7 +146,8 @@ class Encoder(BaseModel):
         """The scorecard: per column, per bin: training rows, coefficient (log-odds of default) and points.
 
         points = -coefficient * pdo / ln 2: `pdo` points more halve the odds of default. The base level of a column
-        stands at 0. Returns [{"column", "bins": [{"label", "count", "coefficient", "points"}]}].
+        stands at 0, with woe a bin of average risk. Returns [{"column", "bins": [{"label", "count", "coefficient",
+        "points"}]}], with woe also "information_value" and, per bin, "events".
         """
         values = [float(value) for value in coefficients]
         if len(values) != len(self.features):
@@ -139,7 +156,8 @@ class Encoder(BaseModel):
         for encoded in self.columns:
             width = len(encoded.feature_labels)
             levels = _levels(encoded, values[start:start + width])
-            rows.append({"column": encoded.column, "bins": [_points_row(*level, pdo) for level in levels]})
+            rows.append(_with_events(encoded, {"column": encoded.column,
+                                               "bins": [_points_row(*level, pdo) for level in levels]}))
             start += width
         if self.coverage is not None:
             levels = [("known to this platform", self.coverage.known, 0.0),
@@ -159,8 +177,18 @@ def _points_row(label: str, count: int, coefficient: float, pdo: float) -> dict[
     return {"label": label, "count": count, "coefficient": coefficient, "points": points}
 
 
-def _levels(encoded: BinnedColumn | ScaledColumn, values: list[float]) -> list[tuple[str, int, float]]:
+def _with_events(encoded: Coded, row: dict[str, Any]) -> dict[str, Any]:
+    """A column's row of the scorecard, with what woe adds."""
+    if not isinstance(encoded, WoeColumn):
+        return row
+    bins = [level | {"events": events} for level, events in zip(row["bins"], encoded.events, strict=True)]
+    return row | {"bins": bins, "information_value": encoded.information_value}
+
+
+def _levels(encoded: Coded, values: list[float]) -> list[tuple[str, int, float]]:
     """(label, training rows, coefficient) of each level, the base level included."""
+    if isinstance(encoded, WoeColumn):
+        return encoded.levels(values)
     if isinstance(encoded, BinnedColumn):
         by_bin = dict(zip(encoded.feature_bins, values, strict=True))
         return [(level.label, level.count, by_bin.get(index, 0.0)) for index, level in enumerate(encoded.bins)]
@@ -178,8 +206,8 @@ def _fit_column(name: str, data: ColumnData, method: str, bins: int,
 
 def _check_request(method: str, bins: int, minimum_support: int) -> None:
     if method == "woe":
-        raise UsageError("encoding \"woe\" is not offered: it would tell the platform the default rate of each of its "
-                         "bins; use \"dummy\", which needs no label and ranks as well")
+        raise UsageError("encoding \"woe\" needs the default rate of each bin: fit \"dummy\", which needs no label, "
+                         "then give the counts of events to `weighted`")
     if method not in METHODS:
         raise UsageError(f"unknown encoding {method!r}; expected one of {', '.join(METHODS)}")
     if not 2 <= bins <= 100 or minimum_support < 1:

@@ -25,8 +25,7 @@ from protocols.binning.bins import (
     quantile_cuts,
 )
 from protocols.binning.columns import ColumnData
-from protocols.binning.encoder import Encoder
-from protocols.binning.scaling import ScaledColumn
+from protocols.binning.encoder import Coded, Encoder
 from protocols.commons.cells import BOUNDARIES, DECADE_CELLS, NUMBER_CELLS, ROUND, codes_of, width
 from protocols.commons.privacy import histogram_sensitivity, moments_sensitivity, noise_variance
 from protocols.errors import ConfigError, DataError
@@ -107,9 +106,7 @@ def with_own_labels(encoder: Encoder, columns: Mapping[str, ColumnData]) -> Enco
                                                        for coded in encoder.columns)})
 
 
-def _relabelled(
-    coded: BinnedColumn | ScaledColumn, data: ColumnData, encoder: Encoder
-) -> BinnedColumn | ScaledColumn:
+def _relabelled(coded: Coded, data: ColumnData, encoder: Encoder) -> Coded:
     if not (isinstance(coded, BinnedColumn) and coded.category_cells):
         return coded
     counts = np.bincount(data.values[data.ordinary], minlength=len(data.labels))

@@ -28,14 +28,15 @@ class Variance:
         return self.numerator / self.denominator
 
 
-def noise_variance(squared_sensitivity: int, rho: float) -> Variance:
-    """Variance of the noise of one round, `squared_sensitivity` / (2·rho/ROUNDS), rounded up.
+def noise_variance(squared_sensitivity: int, rho: float, rounds: int = ROUNDS, setting: str = "commons_rho"
+                   ) -> Variance:
+    """Variance of the noise of one round, `squared_sensitivity` / (2·rho/rounds), rounded up.
 
     `rho`: of all rounds together. Raises ConfigError where the noise would have a deviation above 8,192 rows.
     """
-    exact = Fraction(squared_sensitivity) * ROUNDS / (2 * Fraction(rho))
+    exact = Fraction(squared_sensitivity) * rounds / (2 * Fraction(rho))
     if exact > _LARGEST:
-        raise ConfigError(f"expected model.commons_rho of at least {squared_sensitivity * ROUNDS / (2 * _LARGEST):.2g} "
+        raise ConfigError(f"expected model.{setting} of at least {squared_sensitivity * rounds / (2 * _LARGEST):.2g} "
                           f"for these columns, got {rho:g}; raise it or take fewer columns")
     if exact >= 1:
         return Variance(math.ceil(exact), 1)

@@ -13,18 +13,21 @@ import hashlib
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocols.errors import TrustError
 
 PUBLIC_BYTES = 32
 SIGNATURE_BYTES = 64
 _DOMAIN = b"sealscore signature v1\0"
+_DERIVED = b"sealscore key at rest v1\0"
 
 
 class IdentityKey:
-    """A node's private identity. Unprintable and unpicklable; leaves memory only through `to_pem`."""
+    """A node's private identity. Unprintable and unpicklable; leaves memory only through `to_pem`; keys
+    that follow from it through `derived`."""
 
     __slots__ = ("_key", "public")
 
@@ -62,6 +65,10 @@ class IdentityKey:
     def sign(self, context: bytes, body: bytes) -> bytes:
         """Sign `body` for the purpose `context` (1 to 255 bytes); 64 bytes."""
         return self._key.sign(_signed(context, body))
+
+    def derived(self, purpose: bytes) -> bytes:
+        """A key of 32 bytes for what this node keeps, another one for each purpose (HKDF-SHA256, RFC 5869)."""
+        return HKDF(hashes.SHA256(), 32, salt=None, info=_DERIVED + purpose).derive(self._key.private_bytes_raw())
 
     def __repr__(self) -> str:
         return "IdentityKey(REDACTED)"

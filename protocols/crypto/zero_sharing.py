@@ -88,11 +88,15 @@ class Circle:
 
     @classmethod
     def from_bytes(cls, party: str, names: Sequence[str], data: bytes) -> Circle:
-        """The inverse of `to_bytes`."""
-        circle, rest = cls(party, names), data[1 + data[0] :]
-        circle._group = Seed(data[1 : 1 + data[0]]) if data[0] else None
-        for at in range(0, len(rest), 1 + SEED_BYTES):
-            circle._seeds[circle._names[rest[at]]] = Seed(rest[at + 1 : at + 1 + SEED_BYTES])
+        """The inverse of `to_bytes`; MalformedMessage for anything else."""
+        circle, group = cls(party, names), data[1 : 1 + data[0]] if data else b""
+        if not data or len(group) != data[0]:
+            raise MalformedMessage(f"expected the seeds of a circle, got {len(data)} bytes that are none")
+        circle._group = Seed(group) if group else None
+        for at in range(1 + len(group), len(data), 1 + SEED_BYTES):
+            if data[at] >= len(names) or names[data[at]] in circle._seeds:
+                raise MalformedMessage("expected one seed of each party of a circle, got another")
+            circle._seeds[names[data[at]]] = Seed(data[at + 1 : at + 1 + SEED_BYTES])
         return circle
 
     def __repr__(self) -> str:

@@ -1,8 +1,10 @@
-"""`sealscore audit`: export a node's evidence, and verify evidence offline."""
+"""`sealscore audit`: export evidence, verify it offline, derive its privacy report, write the verifier."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +13,14 @@ import typer
 from protocols.errors import UsageError
 from protocols.node.cli import run
 from protocols.node.evidence import export as export_evidence
-from protocols.node.identity_files import load_trust
-from protocols.node.verification import NodeReport, Report
-from protocols.node.verification import verify as verify_evidence
+from protocols.node.standalone import standalone_source
+from protocols.node.verifier.findings import findings_text
+from protocols.node.verifier.main import derive, examine_under, findings_json, write_page
+from protocols.node.verifier.privacy import LANGUAGES
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Export and verify audit evidence.")
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="folder with one folder of evidence per node")]
+Trust = Annotated[Path, typer.Option(help="trust.json: identities, kept outside the evidence")]
 
 
 def main(argv: list[str]) -> int:
@@ -25,18 +30,44 @@ def main(argv: list[str]) -> int:
 
 @app.command()
 def verify(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder with one folder of evidence per node")],
-    trust: Annotated[Path, typer.Option(help="trust.json: identities, kept outside the evidence")],
+    directory: Directory, trust: Trust,
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
 ) -> None:
     """Check evidence offline; exit code 1 if anything does not hold."""
-    if trust.resolve().is_relative_to(directory.resolve()):
-        raise UsageError("the identities must come from outside the evidence they are to check; "
-                         "name a trust.json that you confirmed yourself")
-    report = verify_evidence(directory, load_trust(trust))
-    typer.echo(_as_json(report) if as_json else _as_text(report))
+    report, _ = examine_under(directory, trust)
+    typer.echo(findings_json(report) if as_json else findings_text(report))
     if not report.holds:
         raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    directory: Directory, trust: Trust,
+    out: Annotated[Path | None, typer.Option(help="HTML file to write")] = None,
+    lang: Annotated[str, typer.Option(help="language: en or zh")] = "en",
+    as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
+) -> None:
+    """Say in plain words what each party learned, from evidence that holds; exit code 1 if it does not."""
+    if lang not in LANGUAGES:
+        raise UsageError(f"expected --lang {' or '.join(LANGUAGES)}, got {lang!r}")
+    if out is None and not as_json:
+        raise UsageError("expected --out FILE for the page, --json for the terminal, or both")
+    told, page = derive(directory, trust, lang)
+    if out is not None:
+        write_page(out, page)
+    if as_json:
+        sys.stdout.buffer.write(told)
+        sys.stdout.flush()
+    else:
+        typer.echo(f"privacy report in {out}")
+
+
+@app.command()
+def verifier(out: Annotated[Path, typer.Option(help="Python file to write")] = Path("verify.py")) -> None:
+    """Write the verifier as one file that needs Python and the package cryptography, not Sealscore."""
+    source = standalone_source().encode()
+    write_page(out, source)
+    typer.echo(f"{out}: SHA-256 {hashlib.sha256(source).hexdigest()}")
 
 
 @app.command()
@@ -51,32 +82,3 @@ def export(
         typer.echo(json.dumps({**dataclasses.asdict(done), "folder": str(done.folder)}))
     else:
         typer.echo(f"{done.node}: {done.records} records, {done.files} files in {done.folder}")
-
-
-def _as_json(report: Report) -> str:
-    return json.dumps({"holds": report.holds, **dataclasses.asdict(report)}, indent=2)
-
-
-def _as_text(report: Report) -> str:
-    verdict = "the evidence holds" if report.holds else f"THE EVIDENCE DOES NOT HOLD: {len(report.problems)} problem(s)"
-    return "\n".join([
-        *(line for name, node in sorted(report.nodes.items()) for line in _node_lines(name, node)),
-        *(f"note: {note}" for note in report.notes),
-        *(f"FAIL: {problem}" for problem in report.problems),
-        verdict,
-    ])
-
-
-def _node_lines(name: str, node: NodeReport) -> list[str]:
-    return [
-        f"{name}  identity {node.fingerprint[:16]}…",
-        f"  log: {node.records} records, root {node.root[:16] or '-'}…, vouched for: {_pairs(node.vouched)}",
-        f"  records: {_pairs(node.kinds)}",
-        *(f"  numbers opened to {learner}: {_pairs(kinds)}" for learner, kinds in node.openings.items()),
-        f"  bytes sent: {_pairs(node.egress_bytes)}",
-        f"  agreements: {', '.join(node.agreements) or 'none'}",
-    ]
-
-
-def _pairs(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"

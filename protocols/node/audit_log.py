@@ -27,6 +27,7 @@ from protocols.audit import (
     RUN_ID,
     Checkpoint,
     CheckpointMessage,
+    Countersigned,
     Record,
     SignedCheckpoint,
     held_checkpoint,
@@ -36,9 +37,10 @@ from protocols.crypto.identity import IdentityKey
 from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError, UsageError
 from protocols.merkle import MerkleTree, verify_consistency
 from protocols.node.redaction import refuse_leaks, without_paths
+from protocols.node.verifier.names import AGREEMENTS, CHECKPOINTS, LOG, POLICIES
 
-LOG, CHECKPOINTS, AGREEMENTS, POLICIES = "log.jsonl", "checkpoints.jsonl", "agreements", "policies"
-_OWN_METHODS = {"log": "opening a log", "agreement": "keep_agreement", "checkpoint.peer": "record_peer_checkpoint"}
+_OWN_METHODS = {"log": "opening a log", "agreement": "keep_agreement", "checkpoint.peer": "record_peer_checkpoint",
+                "checkpoint.countersigned": "record_countersigned"}
 
 
 class LogInUse(UsageError):
@@ -138,11 +140,12 @@ class AuditLog:
         with self._mutex:
             return max(self._held.get(peer, {}), default=0)
 
-    def record_peer_checkpoint(self, peer: str, public: bytes, message: bytes) -> int:
-        """Check a peer's checkpoint message against its pinned key and what is held already, and record it.
+    def record_peer_checkpoint(self, peer: str, public: bytes, message: bytes) -> bytes:
+        """Check a peer's checkpoint message against its pinned key and what is held already, record and countersign it.
 
-        Returns the index of the record. A message that does not hold is recorded as a refusal, with the peer's signed
-        checkpoint if the signature is right, for that is evidence; then TrustError or MalformedMessage.
+        Returns the countersigned checkpoint, for the peer. A message that does not hold is recorded as a refusal, with
+        the peer's signed checkpoint if the signature is right, for that is evidence; then TrustError or
+        MalformedMessage.
         """
         with self._mutex:
             evidence: dict[str, Any] = {"peer": peer}
@@ -154,7 +157,30 @@ class AuditLog:
             except (TrustError, ProtocolError) as error:
                 self.append("refusal", {**evidence, "what": "checkpoint", "cause": str(error)})
                 raise
-            return self._append("checkpoint.peer", evidence)
+            countersigned = Countersigned.sign(self._identity, received.signed, self.node, self._tree.size)
+            self._append("checkpoint.peer", {**evidence, "countersignature": countersigned.countersignature.hex()})
+            return countersigned.encode()
+
+    def record_countersigned(self, witness: str, public: bytes, message: bytes) -> int:
+        """Check and keep what `witness` countersigned: a checkpoint of this log, under the witness's pinned key.
+
+        Returns the index of the record. What does not hold is recorded as a refusal; then TrustError or
+        MalformedMessage.
+        """
+        with self._mutex:
+            try:
+                countersigned = Countersigned.decode(message)
+                countersigned.check(witness, public)
+                self._check_own(countersigned.signed)
+            except (TrustError, ProtocolError) as error:
+                self.append("refusal", {"peer": witness, "what": "countersignature", "cause": str(error)})
+                raise
+            return self._append("checkpoint.countersigned", countersigned.to_json())
+
+    def _check_own(self, signed: SignedCheckpoint) -> None:
+        checkpoint = signed.check(self.node, self._identity.public)
+        if checkpoint.size > self._tree.size or self._tree.root(checkpoint.size) != checkpoint.root:
+            raise TrustError(f"expected a checkpoint of the log of {self.node} back, got one of another log")
 
     def keep_agreement(self, run: str, agreement: bytes) -> None:
         """Keep the signed agreement of a run and record its digest; repeating it changes nothing.

@@ -4,32 +4,48 @@
     OUT/<node>/checkpoints.jsonl       its signed checkpoints
     OUT/<node>/agreements/RUN.json     the signed agreements the log names
     OUT/<node>/policies/DIGEST.json    the policies that were in force
+    OUT/<node>/openings.json           the openings ledger: numbers by run, kind and learner
+    OUT/<node>/traffic.json            messages and bytes by run, receiver and kind
+    OUT/<node>/proofs.json             consistency of all checkpoints, inclusion of each agreement and opening
+    OUT/<node>/installation.json       digest of the code, packages with versions, parameter sets
     OUT/<node>/manifest.json           SHA-256 and size of every other file
     OUT/<node>/manifest.sig            signature of the node's identity over the manifest, 128 hex digits
 
 Only these are read from the home folder, by name: no key, vault or table is ever opened. Texts with absolute paths or
-private keys are refused. `verify` (in `protocols.node.verification`) checks the folder offline.
+private keys are refused. `protocols.node.verifier` checks the folder offline.
 """
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from protocols.audit import MAX_RECORD_BYTES, Record, SignedCheckpoint, named_agreement
+from protocols.canonical import canonical_json
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import TrustError, UsageError
-from protocols.node.audit_log import AGREEMENTS, CHECKPOINTS, LOG, POLICIES, AuditLog, LogInUse
+from protocols.merkle import MerkleTree
+from protocols.node.audit_log import AuditLog, LogInUse
 from protocols.node.identity_files import load_identity
+from protocols.node.installation import installation_file
 from protocols.node.redaction import refuse_leaks
-from protocols.plan import canonical_json
+from protocols.node.verifier.derived import openings_file, proofs_file, traffic_file
+from protocols.node.verifier.names import (
+    AGREEMENTS,
+    CHECKPOINTS,
+    INSTALLATION,
+    LOG,
+    MANIFEST,
+    MANIFEST_CONTEXT,
+    OPENINGS,
+    POLICIES,
+    PROOFS,
+    SIGNATURE,
+    TRAFFIC,
+)
 
 AUDIT_FOLDER = Path("state") / "audit"
-MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-MANIFEST_CONTEXT = b"sealscore evidence manifest v1"
-FILE_NAMES = re.compile(r"(log|checkpoints)\.jsonl|agreements/r-[0-9a-f]{16}\.json|policies/[0-9a-f]{64}\.json")
 
 
 @dataclass(frozen=True)
@@ -98,19 +114,27 @@ def _collect(source: Path) -> dict[str, bytes]:
     checkpoints = _whole_lines(source / CHECKPOINTS)
     if not checkpoints:
         raise UsageError("the audit log has no signed checkpoint yet; try again after the run, or stop the node")
-    size = SignedCheckpoint.decode(checkpoints[-1]).checkpoint.size
-    lines = _whole_lines(source / LOG)[:size]
+    sizes = [SignedCheckpoint.decode(line).checkpoint.size for line in checkpoints]
+    lines = _whole_lines(source / LOG)[:sizes[-1]]
+    if len(lines) < sizes[-1] or sizes != sorted(set(sizes)):
+        raise TrustError("log.jsonl does not fit its own checkpoints: it was changed or cut; restore the newest copy")
+    records = [Record.decode(line) for line in lines]
     files = {LOG: _joined(lines), CHECKPOINTS: _joined(checkpoints)}
-    for run in _runs(lines):
+    files |= derived_files(lines, records, sizes) | {INSTALLATION: installation_file()}
+    for run in (named_agreement(record)[0] for record in records if record.kind == "agreement"):
         files[f"{AGREEMENTS}/{run}.json"] = (source / AGREEMENTS / f"{run}.json").read_bytes()
     for path in sorted((source / POLICIES).glob("*.json")):
         files[f"{POLICIES}/{path.name}"] = path.read_bytes()
     return files
 
 
-def _runs(lines: list[bytes]) -> list[str]:
-    records = (Record.decode(line) for line in lines)
-    return [named_agreement(record)[0] for record in records if record.kind == "agreement"]
+def derived_files(lines: list[bytes], records: list[Record], sizes: list[int]) -> dict[str, bytes]:
+    """Ledger, traffic totals and proofs of a log whose checkpoints cover `sizes` records, the last one all of them."""
+    tree = MerkleTree()
+    for line in lines:
+        tree.append(line)
+    return {OPENINGS: openings_file(records), TRAFFIC: traffic_file(records),
+            PROOFS: proofs_file(tree, records, sizes)}
 
 
 def _whole_lines(path: Path) -> list[bytes]:

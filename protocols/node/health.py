@@ -24,6 +24,7 @@ from cryptography import x509
 
 from protocols.crypto.identity import public_pem
 from protocols.errors import SealscoreError
+from protocols.node import protection
 from protocols.node.identity_files import KEY_FILE, PUBLIC_FILE, load_identity
 from protocols.node.node_file import NodeFile
 from protocols.node.tls import NodeTls, diagnose, split_address
@@ -104,7 +105,8 @@ def _private_files(home: Path) -> Iterator[Finding]:
     if home.stat().st_mode & 0o077:
         yield warning("private files", f"{home} is open to other users", f"chmod 700 {home}")
     elif not wide:
-        yield ok("private files", f"{len(keys)} keys, mode 0600 in a home of mode 0700")
+        yield ok("private files", f"{len(keys)} keys, mode 0600 in a home of mode 0700, "
+                 f"{'sealed' if protection.is_protected(home) else 'not sealed'}")
 
 
 def _identity(home: Path) -> Iterator[Finding]:

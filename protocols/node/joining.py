@@ -29,7 +29,8 @@ from protocols.node.enrol import (
     sign_supernode,
     signing_request,
 )
-from protocols.node.identity_files import load_identity, read_private, write_identity, write_private
+from protocols.node.identity_files import load_identity, read_private, write_identity
+from protocols.node.protection import write_key
 from protocols.node.tls import NodeTls, check_dates
 
 REQUEST, BUNDLE = "request.json", "bundle.json"
@@ -69,7 +70,7 @@ def _keys(draft: Path, name: str, role: str) -> JoinRequest:
     identity, key = IdentityKey.generate(), ec.generate_private_key(ec.SECP256R1())
     write_identity(draft, identity)
     (draft / "tls").mkdir(mode=0o700)
-    write_private(draft / TLS_KEY, _pkcs8(key), durable=True)
+    write_key(draft / TLS_KEY, _pkcs8(key))
     supernode = None
     if role != COORDINATOR:
         (draft / "flower").mkdir(mode=0o700)
@@ -211,8 +212,8 @@ def _supernode(home: Path, rotate: bool) -> str:
 def _new_supernode(path: Path) -> str:
     """Flower wants an EC P-384 key pair in OpenSSH's formats."""
     key = ec.generate_private_key(ec.SECP384R1())
-    write_private(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH,
-                                          serialization.NoEncryption()), durable=True)
+    write_key(path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH,
+                                      serialization.NoEncryption()))
     return openssh(key.public_key())
 
 
@@ -223,7 +224,7 @@ def _write_public(folder: Path, identity: IdentityKey, name: str, supernode: str
 
 def _replace_private(path: Path, data: bytes) -> None:
     path.unlink(missing_ok=True)
-    write_private(path, data, durable=True)
+    write_key(path, data)
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -105,9 +105,13 @@ class OpeningReader(io.RawIOBase):
         self._ended = last
 
 
+def derived_key(passphrase: bytes, salt: bytes) -> bytes:
+    """32 bytes by scrypt, slowly: 128 MiB and some tenths of a second."""
+    return Scrypt(salt=salt, length=32, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P).derive(passphrase)
+
+
 def _cipher(passphrase: bytes, salt: bytes) -> ChaCha20Poly1305:
-    key = Scrypt(salt=salt, length=32, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P).derive(passphrase)
-    return ChaCha20Poly1305(key)
+    return ChaCha20Poly1305(derived_key(passphrase, salt))
 
 
 def _nonce(number: int, last: bool) -> bytes:

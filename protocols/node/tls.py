@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import serialization
 
 from protocols.errors import ConfigError, TrustError
 from protocols.node.identity_files import read_private
+from protocols.node.protection import in_memory_file
 from protocols.wire.codec import MAX_FRAME_BYTES, is_name
 
 URI_PREFIX = "sealscore://"
@@ -74,7 +75,8 @@ class NodeTls:
         """The same for a plain TLS client that speaks HTTP/2."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=self.ca.decode())
-        context.load_cert_chain(self.home / "tls" / "node.crt", self.home / "tls" / "node.key")
+        with in_memory_file(self.key) as key:
+            context.load_cert_chain(self.home / "tls" / "node.crt", key)
         context.set_alpn_protocols(["h2"])
         return context
 

@@ -6,6 +6,7 @@ Platt's probabilistic outputs* (2007).
 """
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class Calibration:
         if not isinstance(data, dict) or set(data) != {"intercept", "slope"}:
             raise MalformedMessage("a calibration holds exactly intercept and slope; fit it again")
         values = [data["intercept"], data["slope"]]
-        if not all(type(v) in (int, float) and np.isfinite(v) for v in values):
+        if not all(type(v) in (int, float) and abs(v) <= sys.float_info.max for v in values):
             raise MalformedMessage("a calibration's intercept and slope must be finite numbers; fit it again")
         return Calibration(float(values[0]), float(values[1]))
 

@@ -117,7 +117,7 @@ class FeatureTrainer(Trainer):
         """All banks' setups are there. All banks get the same share of the start points, and share it."""
         self._take_keys(public)
         self.peer_public = public
-        self._layout = fixed.choose(self._s["rows"], self._total(), self._config.steps)
+        self._layout = self._chosen_layout()
         starts = self._start_points()
         given = {name: RING.random(self._own) for name in starts}
         kept = {name: RING.sub(start, given[name]) for name, start in starts.items()}
@@ -282,6 +282,10 @@ class LeadTrainer(FeatureTrainer):
         bank = self._bank()
         share = product.finish(self._keys, payload, self._forward_shape(bank), LAYOUT, FORWARD)
         z = self._truncated(RING.add(self._s.pop(f"z.{bank}"), share), self._layout.score_shift)
+        return self._ask_residual(bank, z)
+
+    def _ask_residual(self, bank: str, z: np.ndarray) -> list[Message]:
+        """The lead's share of a bank's scores is there."""
         if not self._next_bank("forward.reply"):
             self._await_banks("residual.reply")
         return [Message(bank, "residual.request", elementwise.ask(self._keys, z))]
@@ -297,8 +301,14 @@ class LeadTrainer(FeatureTrainer):
         bank = self._bank()
         rows = self._pass_rows(bank)
         residual = elementwise.finish(self._keys, payload, rows)
+        more = self._next_bank("residual.reply")
+        return self._share_residual(bank, residual, more)
+
+    def _share_residual(self, bank: str, residual: np.ndarray, more: bool = False) -> list[Message]:
+        """The lead's share of a bank's residuals is there; `more`: that of another bank is due before the next part."""
+        rows = residual.shape[1]
         self._s[f"r.{bank}"] = residual
-        if not self._next_bank("residual.reply"):
+        if not more:
             self._await_banks("backward.request")
         shared, slot = RING.to_bytes(residual), self._label("residual.share", bank)
         others = [Message(name, "residual.share", shared, slot=slot) for name in self._config.platforms[1:]]
@@ -424,8 +434,10 @@ def feature_trainer(
     keys: Callable[[], KeyPair],
     config: TrainingConfig,
     peer_public: bytes | None = None,
+    lead: type[LeadTrainer] = LeadTrainer,
 ) -> FeatureTrainer:
-    """The role of `config.party` among the platforms; `keys` is called for the one that needs any."""
+    """The role of `config.party` among the platforms; `keys` is called for the one that needs any; `lead`: the role of
+    the first one, which depends on the activation."""
     if config.party == config.lead:
-        return LeadTrainer(columns, keys(), config, peer_public)
+        return lead(columns, keys(), config, peer_public)
     return FollowTrainer(columns, config, peer_public)

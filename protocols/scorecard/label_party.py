@@ -68,11 +68,16 @@ class LabelTrainer(Trainer):
         floats = self._given / 2.0**fixed.FEATURE_BITS
         self._anchor = floats @ own_model
         rate = sigmoid(self._anchor)
-        self._rate, self._slope = rate, rate * (1 - rate)
+        self._rate, self._slope = rate, self._slope_at(self._anchor)
         values, vectors = np.linalg.eigh((floats * self._slope[:, None]).T @ floats / len(columns))
         self._veil: elementwise.Veil | None = None
         self._factors: dict[bool, elementwise.Factor] = {}
         self._block_eigenvalue, self._own_direction = float(values[-1]), vectors[:, -1]
+
+    def _slope_at(self, anchor: np.ndarray) -> np.ndarray:
+        """(n,): of the activation at each row's own score."""
+        rate = sigmoid(anchor)
+        return rate * (1 - rate)
 
     def restore(self, state: bytes) -> None:
         """Take back a snapshot."""
@@ -162,7 +167,7 @@ class LabelTrainer(Trainer):
         """All columns are known: what the platforms need to know of each other, and the lead's start shares."""
         platforms = self._config.platforms
         self._place_constants()
-        self._layout = fixed.choose(self._s["rows"], self._total(), self._config.steps)
+        self._layout = self._chosen_layout()
         secrets = {"point": os.urandom(SEED_BYTES), "pads": os.urandom(SEED_BYTES * len(platforms))}
         self._await(self._config.lead, "init", **(secrets if self._config.summed else {}))
         messages = [Message(name, "setup", self._setup_for(index)) for index, name in enumerate(platforms)]
@@ -324,12 +329,15 @@ class LabelTrainer(Trainer):
             used = self._slopes() / 2.0**self._layout.slope_bits
             offset = self._rate - used * self._anchor - self._labels
             residual = RING.add(residual, RING.encode(to_fixed(offset, self._layout.residual_bits)))
+        return [Message(self._config.lead, "residual.reply", reply), *self._ask_backward(residual)]
+
+    def _ask_backward(self, residual: np.ndarray) -> list[Message]:
+        """The bank's share of the residual is there."""
         self._await(self._config.lead, "backward.request", r=residual)
         request = product.ask(self._keys, residual, self._backward_shape(), LAYOUT)
         # one upload for all platforms
         slot = self._label("backward.request", self._name) if self._config.summed else ""
-        shared = [Message(name, "backward.request", request, slot=slot) for name in self._config.platforms]
-        return [Message(self._config.lead, "residual.reply", reply), *shared]
+        return [Message(name, "backward.request", request, slot=slot) for name in self._config.platforms]
 
     def _on_backward_request(self, payload: bytes) -> list[Message]:
         residual = self._s.pop("r")  # the own request left before this one is answered

@@ -16,6 +16,7 @@ FEATURE_BITS = 12  # whitened columns
 SCORE_BITS = 16  # z
 MOMENTUM_BITS = 4  # beta is a multiple of 1/16
 MOMENTUM = 9  # beta = 9/16
+POWER_BITS = 10  # z² and z³ of a polynomial activation
 STEP_CONSTANT_BITS = 5  # the step is a 5-bit integer over a power of two
 POWER_PASSES = 6  # iterations that estimate the largest eigenvalue
 POWER_ROWS = 16384  # they run on so many rows, or a quarter of all if that is more
@@ -107,11 +108,14 @@ def power_excess(layout: Layout, rows: int) -> float:
     return factor.constant / 2.0**factor.shift * rows * 2.0 ** (layout.gradient_bits - layout.point_bits)
 
 
-def choose(rows: int, coefficients: int, steps: int) -> Layout:
-    """The most precise layout within the failure budget of 2^-40; DataError when none is."""
+def choose(rows: int, coefficients: int, steps: int, degree: int = 1) -> Layout:
+    """The most precise layout within the failure budget of 2^-40; DataError when none is.
+
+    `degree`: of the activation in z, 1 or 3; the latter truncates two more products per row and step.
+    """
     for point_bits, slope_bits in CHOICES:
         layout = Layout(point_bits, slope_bits)
-        if _within_budget(layout, rows, coefficients, steps):
+        if _within_budget(layout, rows, coefficients, steps, degree):
             return layout
     raise DataError(
         f"expected a training whose truncations fail with probability below 2^-40, but {rows} rows x {coefficients} "
@@ -119,7 +123,7 @@ def choose(rows: int, coefficients: int, steps: int) -> Layout:
     )
 
 
-def _within_budget(layout: Layout, rows: int, coefficients: int, steps: int) -> bool:
+def _within_budget(layout: Layout, rows: int, coefficients: int, steps: int, degree: int) -> bool:
     budget, passes = TruncationBudget(), steps + POWER_PASSES
     gradient = math.ceil(math.log2(rows)) + RESIDUAL_BOUND_BITS + layout.gradient_bits + STEP_CONSTANT_BITS
     point = layout.point_bits + SCORE_BOUND_BITS + STEP_CONSTANT_BITS
@@ -127,6 +131,9 @@ def _within_budget(layout: Layout, rows: int, coefficients: int, steps: int) -> 
         budget.spend(rows * passes, FEATURE_BITS + layout.point_bits + SCORE_BOUND_BITS)
         budget.spend(coefficients * passes, gradient)
         budget.spend(2 * coefficients * steps, point)
+        if degree > 1:
+            budget.spend(rows * steps, 2 * (SCORE_BITS + SCORE_BOUND_BITS))
+            budget.spend(rows * steps, SCORE_BITS + POWER_BITS + 3 * SCORE_BOUND_BITS)
     except ProtocolError:
         return False
     return True

@@ -22,7 +22,7 @@ FLAT_DIRECTION = 1e-12    # curvature below this share of the largest is treated
 LARGEST_STEP = 10.0       # in the linear predictor per Newton step; separated rows otherwise overflow the Hessian
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LogisticFit:
     """A fitted model. `coefficients` has shape (d,), the columns of the matrix given to `fit`."""
 

@@ -41,6 +41,7 @@ from protocols.errors import ConfigError, DataError, MalformedMessage
 from protocols.plan import MOST_BANKS
 from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
+from protocols.scorecard.activation import ActivationName
 from protocols.scorecard.shared_weights import SharedEnding, SharedWeights
 from protocols.state import pack, unpack
 
@@ -64,6 +65,8 @@ class TrainingConfig:
     check_rows: Callable[[int, int], None]
     cache_bytes: int
     intercepts: Literal["bank", "common"] = "bank"
+    activation: ActivationName = "anchored"
+    event_rate: float = 0.1  # public; centre of the polynomial activations
     shared: bool = False  # weights stay shared: nobody gets coefficients
 
     def __post_init__(self) -> None:
@@ -72,6 +75,13 @@ class TrainingConfig:
                               f"{len(self.banks)} and {len(self.platforms)}")
         if self.shared and (self.several or self.summed):
             raise ConfigError("a model whose weights stay shared has one bank and one platform; plan release = 'owner'")
+        if self.several and self.activation != "anchored":
+            raise ConfigError(f"expected activation 'anchored' for several banks, got {self.activation!r}")
+
+    @property
+    def degree(self) -> int:
+        """Of the activation as a polynomial in z; anchored is linear in z row by row."""
+        return 3 if self.activation == "deg3" else 1
 
     @property
     def lead(self) -> str:
@@ -190,7 +200,7 @@ class Trainer(SharedEnding, Role):
         if self.peer_public is not None:
             self._take_keys(self.peer_public)
         if "widths" in self._s:
-            self._layout = fixed.choose(self._s["rows"], self._total(), self._config.steps)
+            self._layout = self._chosen_layout()
         if "result" in self._s:
             self._result = self._coefficients(self._s.pop("result"))
         if "share" in self._s:
@@ -240,6 +250,9 @@ class Trainer(SharedEnding, Role):
                             f"banks and {int(widths.sum())} of the platforms")
         rows = fixed.fewest_rows(self._s["rows"]) if self._config.several else self._s["rows"]
         self._config.check_rows(rows, bank_columns + int(widths.sum()))
+
+    def _chosen_layout(self) -> fixed.Layout:
+        return fixed.choose(self._s["rows"], self._total(), self._config.steps, self._config.degree)
 
     def _take_keys(self, public: bytes) -> None:
         """Public keys of all who ask this party, in the plan's order."""

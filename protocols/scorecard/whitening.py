@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from protocols.errors import DataError
+from protocols.errors import DataError, MalformedMessage
 
 MINIMUM_EIGENVALUE = 1e-4  # relative to the largest of the column covariance
 MAXIMUM_ABSOLUTE = 2.0**8  # of a whitened value; the truncation budget rests on it
@@ -21,7 +21,7 @@ RIDGE = 1.5  # of the noise's deviation times sqrt(d); its spectral norm is at m
 NORM_TOLERANCE = 0.01  # ||x_j||^2 = n within 1 %
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Whitening:
     """An affine map: (n, d) encoded columns -> (n, r) whitened, r <= d."""
 
@@ -74,9 +74,12 @@ class Whitening:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Whitening:
-        """Inverse of `to_json`."""
-        mean = np.array(data["mean"], dtype=float)
-        return cls(mean, np.array(data["rotation"], dtype=float).reshape(len(mean), -1))
+        """Inverse of `to_json`; MalformedMessage for anything else."""
+        try:
+            mean = np.array(data["mean"], dtype=float)
+            return cls(mean, np.array(data["rotation"], dtype=float).reshape(len(mean), -1))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise MalformedMessage("a whitening holds a list of means and a matrix with as many rows") from None
 
 
 def check_whitened(whitened: np.ndarray) -> None:

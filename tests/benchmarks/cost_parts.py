@@ -19,6 +19,7 @@ from parties.runtime.run_store import RunStore
 from parties.runtime.tables import infer_config, load_table
 from protocols.binning.encoder import Encoder
 from protocols.crypto import aggregate, elementwise, product, summed_product
+from protocols.crypto.box import Box
 from protocols.crypto.group import Scalar, hash_and_multiply, multiply_all
 from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair, PeerKeys
@@ -257,7 +258,7 @@ def storing() -> dict[str, float]:
     payload = np.random.default_rng(5).bytes(4_000_000)
     with tempfile.TemporaryDirectory(prefix="sealscore-bench-") as folder:
         audit = AuditLog(Path(folder) / "audit", "bank", IdentityKey.generate())
-        store = RunStore(Path(folder) / "run.db")
+        store = RunStore(Path(folder) / "run.db", Box(bytes(32)))
         door = Egress("r-" + "0" * 16, "train", store, audit)
 
         def step(data: bytes) -> None:

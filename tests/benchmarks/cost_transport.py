@@ -17,6 +17,7 @@ from typing import Any
 from coordinator.certs import PartySpec, init_federation
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.run_store import Handled, RunStore, Send
+from protocols.crypto.box import Box
 
 RUN = "r-" + "0123" * 4
 PARTIES = ("bank", "platform")
@@ -30,7 +31,7 @@ class Ends:
     """Both links of one run, over a hub in its own process."""
 
     def __init__(self, folder: Path, address: str, identities: dict[str, bytes]):
-        self.stores = {party: RunStore(folder / f"{party}.db") for party in PARTIES}
+        self.stores = {party: RunStore(folder / f"{party}.db", Box(bytes(32))) for party in PARTIES}
         self.links = {party: Link(LinkConfig(
             hub_address=address, home=folder / "certs" / party, party=party, peer=peer,
             peer_public_key=identities[peer], run=RUN, agreement=bytes(32)),

@@ -28,6 +28,7 @@ from parties.runtime.bulk import Bulk
 from parties.runtime.hub_client import HubClient
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.run_store import RunStore
+from protocols.crypto.box import Box
 from protocols.crypto.keys import KeyPair
 from protocols.node.supervise import environment, free_port
 from protocols.role import SUM, Message, Role
@@ -224,7 +225,7 @@ class DistantEnds(Ends):
     """Both links of one run, each over an address of its own."""
 
     def __init__(self, folder: Path, addresses: dict[str, str], identities: dict[str, bytes]):
-        self.stores = {party: RunStore(folder / f"{party}.db") for party in PARTIES}
+        self.stores = {party: RunStore(folder / f"{party}.db", Box(bytes(32))) for party in PARTIES}
         self.storing_s = dict.fromkeys(PARTIES, 0.0)
         self.links = {party: Link(LinkConfig(
             hub_address=addresses[party], home=folder / "certs" / party, party=party, peer=peer,

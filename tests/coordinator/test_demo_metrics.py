@@ -108,6 +108,7 @@ def test_the_terminal_shows_each_bank(two):
     table = [line for line in lines.splitlines() if line.startswith("bank-")]
     assert [line.split()[0] for line in table] == ["bank-1", "bank-2"]
     assert "0.7000 (0.400)   -" in table[0] and "0.8000 (0.500)" in table[0] and "0.8100 (0.500)" in table[0]
+    assert "privacy   out/privacy.html" in lines
     assert "--ablations" in lines and "verify    sealscore audit verify out/evidence --trust out/trust.json" in lines
 
 

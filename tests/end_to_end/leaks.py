@@ -6,6 +6,7 @@ whole columns in several orders and encodings, of which a piece of 16 elements i
 """
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -61,6 +62,21 @@ def vector_needles(what: str, vector: np.ndarray, orders: dict[str, np.ndarray])
             for bits in ("big", "little"):
                 packed = np.packbits(taken[:128].astype(np.uint8), bitorder=bits)
                 yield Needle(f"{what} in {name}, bits", packed.tobytes())
+
+
+def secret_needles(what: str, secret: bytes) -> Iterator[Needle]:
+    """Pieces of a secret as it is, in hex, in base64 at any alignment, and as a list of numbers, as a repr shows it."""
+    for start in sorted({0, len(secret) // 2, max(0, len(secret) - 24)}):
+        piece = secret[start:start + 24]
+        if len(piece) < 16 or len(set(piece)) < 12:
+            continue  # zeros and the like are everywhere
+        yield Needle(f"{what}, raw", piece)
+        yield Needle(f"{what}, hex", piece.hex().encode())
+        yield Needle(f"{what}, numbers", ", ".join(map(str, piece)).encode())
+        yield Needle(f"{what}, repr", repr(piece)[2:-1].encode())
+        for shift in range(3):
+            part = piece[shift:]
+            yield Needle(f"{what}, base64", base64.b64encode(part[:len(part) // 3 * 3]))
 
 
 def _starts(vector: np.ndarray) -> list[int]:

@@ -15,11 +15,12 @@ from parties.runtime.daemon import Daemon
 from parties.runtime.egress import Egress
 from parties.runtime.hub_client import HubClient
 from parties.runtime.run_store import RunStore
+from protocols.crypto.box import Box
 from protocols.crypto.sealing import Session
 from tests.end_to_end.recording import Recorder
 
 SIDES = {"bank": bank_side, "platform": platform_side}
-SECRETS = ("keys", "align.role.bank", "align.role.platform", "align.salt")
+SECRETS = ("keys", "align.role.bank", "align.role.platform", "align.salt", "train.role")
 
 
 def record(recorder: Recorder) -> None:
@@ -53,9 +54,9 @@ def record(recorder: Recorder) -> None:
         if name in SECRETS and value is not None])
     first = RunStore.__init__
 
-    def init(self, path: Path) -> None:
+    def init(self, path: Path, box: Box) -> None:
         self.run_of_record = path.parent.name
-        first(self, path)
+        first(self, path, box)
 
     RunStore.__init__ = init
 

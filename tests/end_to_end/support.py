@@ -15,6 +15,8 @@ from typing import Any
 
 from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Federation, Table
 from coordinator.demo.population import write_population
+from protocols.node.at_rest import opened_fact, opened_half, run_box
+from protocols.node.identity_files import load_identity
 from protocols.node.supervise import environment, script
 
 ROWS = 4000
@@ -107,11 +109,12 @@ def run_folder(federation: Federation, party: str, run: str) -> Path:
 
 
 def run_fact(federation: Federation, party: str, run: str, name: str) -> bytes | None:
-    """A raw fact of a run at a party (its SQLite file is only read), or None."""
+    """A fact of a run at a party, opened with its identity key (its SQLite file is only read), or None."""
     path = run_folder(federation, party, run) / "run.db"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         row = database.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
-    return None if row is None else row[0]
+    home = federation.home(party)
+    return None if row is None else opened_fact(run_box(load_identity(home), run), name, row[0])
 
 
 def run_rows(federation: Federation, party: str, run: str, table: str) -> int:
@@ -123,13 +126,14 @@ def run_rows(federation: Federation, party: str, run: str, table: str) -> int:
 
 def vault_half(federation: Federation, party: str, model_id: str) -> dict[str, Any] | None:
     """A party's half of a model as its vault holds it, or None."""
-    path = federation.home(party) / "state" / "vault" / f"{model_id}.json"
-    return json.loads(path.read_bytes())["half"] if path.exists() else None
+    home = federation.home(party)
+    kept = (home / "state" / "vault" / f"{model_id}.sealed").exists()
+    return json.loads(opened_half(home, model_id)) if kept else None
 
 
 def vault_models(federation: Federation, party: str) -> set[str]:
     """Ids of the models of which a party holds a half."""
-    return {path.stem for path in (federation.home(party) / "state" / "vault").glob("*.json")}
+    return {path.stem for path in (federation.home(party) / "state" / "vault").glob("*.sealed")}
 
 
 def audit_records(federation: Federation, party: str) -> list[dict[str, Any]]:

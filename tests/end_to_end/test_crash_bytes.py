@@ -16,6 +16,7 @@ from parties.runtime.run_store import Handled, RunStore
 from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair
 from protocols.errors import SealscoreError
+from protocols.node.at_rest import run_box
 from protocols.node.audit_log import AuditLog
 from protocols.role import Message
 from protocols.scorecard.training import Trainer
@@ -42,7 +43,7 @@ class Party:
         self.boot()
 
     def boot(self) -> None:
-        self.store = RunStore(self._folder / "run.db")
+        self.store = RunStore(self._folder / "run.db", run_box(self._identity, RUN))
         self.audit = AuditLog(self._folder / "audit", self.name, self._identity)
         self.egress = Egress(RUN, "train", self.store, self.audit)
         make = self._task.label_trainer if self.name == "bank" else self._task.feature_trainer

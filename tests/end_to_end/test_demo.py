@@ -4,6 +4,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,9 @@ import pytest
 from coordinator.demo.federation import FEATURE, LABEL
 from parties.runtime.preparation import partial_scores, prepare
 from parties.runtime.tables import TableConfig, load_table
+from protocols.node.at_rest import opened_half
 from protocols.node.identity_files import load_trust
-from protocols.node.verification import verify
+from protocols.node.verifier.examine import verify_evidence as verify
 from protocols.plan import Plan
 from protocols.psi.identifiers import normalise
 from protocols.psi.slices import TEST
@@ -95,8 +98,8 @@ def test_the_reported_auc_is_that_of_the_published_halves(demo: Path) -> None:
               for p, t in tables.items()}
     shared = [name for name in places[LABEL] if name in places[FEATURE]]
     rows = {p: np.array([places[p][name] for name in shared]) for p in tables}
-    vaults = {p: demo / "federation" / p / "state" / "vault" / f"{metrics['model_id']}.json" for p in tables}
-    halves = {p: json.loads(path.read_bytes())["half"] for p, path in vaults.items()}
+    homes = {p: demo / "federation" / p for p in tables}
+    halves = {p: json.loads(opened_half(home, metrics["model_id"])) for p, home in homes.items()}
     test = {p: prepare(tables[p], {LABEL: rows[p]}, p, plan).of[LABEL].rows[TEST] for p in tables}
     part = {p: partial_scores(tables[p], test[p], halves[p]) for p in tables}
     scores = halves[LABEL]["intercept"] + part[LABEL] + coarse(part[FEATURE]) / 32
@@ -124,7 +127,8 @@ def test_results_and_evidence_hold_no_identifier(demo: Path) -> None:
     detector = Detector(Needle("id", text.encode()) for name in ("bank", "platform")
                         for row in support.read_csv(demo / "data" / f"{name}.csv")
                         for text in {row["id"], row["id"].lower()})
-    files = [demo / "metrics.json", demo / "report.html", demo / "trust.json", *files_of(demo / "evidence")]
+    names = ("metrics.json", "report.html", "privacy.html", "privacy.json", "trust.json")
+    files = [*(demo / name for name in names), *files_of(demo / "evidence")]
     assert detector.count == 4000 * 2 + 4000
     assert [path.name for path in files if detector.find(path.read_bytes())] == []
     assert detector.find((demo / "data" / "bank.csv").read_bytes())
@@ -155,6 +159,23 @@ def test_the_evidence_verifies(demo: Path, copy: Path) -> None:
     assert {f"{party}/{file}" for party in (LABEL, FEATURE) for file in ("log.jsonl", "manifest.json")} <= names
     held = [name for name in names if "key" in name.lower() or "vault" in name]
     assert held == []
+
+
+def test_the_privacy_report_is_what_the_one_file_derives(demo: Path, copy: Path, tmp_path: Path) -> None:
+    assert support.sealscore("audit", "verifier", "--out", str(tmp_path / "verify.py")).returncode == 0
+    words = [sys.executable, "-I", "verify.py", str(copy), "--trust", str(demo / "trust.json")]
+    done = subprocess.run([*words, "--report", "page.html", "--json"], cwd=tmp_path, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (demo / "privacy.json").read_bytes()
+    assert (tmp_path / "page.html").read_bytes() == (demo / "privacy.html").read_bytes()
+    told = json.loads(done.stdout)
+    openings = {(row["learner"], row["kind"]): row["numbers"] for row in told["runs"][0]["openings"]}
+    metrics = metrics_of(demo)
+    assert openings[LABEL, "scores.test"] == metrics["rows_test"]
+    assert openings[LABEL, "scores.calibration"] == metrics["rows_calibration"]
+    assert openings[LABEL, "membership"] == metrics["rows_bank"]
+    witnesses = {party["name"]: set(party["vouched"]) for party in told["parties"]}
+    assert witnesses == {LABEL: {FEATURE, "coordinator"}, FEATURE: {LABEL, "coordinator"}, "coordinator": set()}
 
 
 def test_any_changed_byte_of_any_file_is_noticed(demo: Path, copy: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from protocols.node.at_rest import opened_half
 from protocols.node.identity_files import load_trust
-from protocols.node.verification import verify
+from protocols.node.verifier.examine import verify_evidence as verify
 from tests.end_to_end import support
 from tests.end_to_end.leaks import Detector, Needle
 
@@ -75,9 +76,8 @@ def test_the_figures_fit_together(demo) -> None:
 @pytest.mark.slow
 def test_banks_have_one_encoding_and_one_set_of_coefficients(demo) -> None:
     out, parties = demo
-    name = f"{metrics_of(out)['model_id']}.json"
-    halves = [json.loads((out / "federation" / bank / "state" / "vault" / name).read_bytes())["half"]
-              for bank in banks_of(parties)]
+    model = metrics_of(out)["model_id"]
+    halves = [json.loads(opened_half(out / "federation" / bank, model)) for bank in banks_of(parties)]
     for key in ("encoder", "whitening", "coefficients"):
         assert all(half[key] == halves[0][key] for half in halves), key
     assert len({half["intercept"] for half in halves}) == len(halves)

@@ -7,7 +7,6 @@ reply and report to the coordinator, and the secrets of each run.
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import pytest
 from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
 from parties.runtime.preparation import Slices, partial_scores, prepare
 from parties.runtime.tables import TableConfig, load_table
-from protocols.node.supervise import Service, environment
 from protocols.plan import Plan
 from protocols.psi.aligner import _DOMAIN
 from protocols.psi.identifiers import normalise
@@ -28,30 +26,16 @@ from protocols.scorecard.holdout import coarse
 from protocols.state import unpack
 from protocols.wire import codec
 from protocols.wire.hub_pb2 import FrameKind, HubFrame
+from tests.attacks.detectors import repeated_blocks
 from tests.end_to_end import support
 from tests.end_to_end.leaks import Detector, Needle, id_needles, vector_needles
+from tests.end_to_end.recorded import RecordedFederation
 from tests.end_to_end.recording import Entry, entries
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("trim", "casefold", "nfkc")
 PRECISION = 2.0**-11  # declared, of a coefficient in whitened units
 MAX_FRAME = 1 << 22
-
-
-class RecordedFederation(Federation):
-    """Both parties under the recorder."""
-
-    def record(self, party: str) -> Path:
-        return self.home(party) / "record.bin"
-
-    def _service(self, node: str) -> Service:
-        if node not in (LABEL, FEATURE):
-            return super()._service(node)
-        home = self.home(node)
-        command = (sys.executable, "-m", "tests.end_to_end.recording_node", node, str(home / f"{node}.toml"),
-                   str(self.record(node)))
-        return Service(f"{node} node", command, home / "logs" / "node.log", environment(PYTHONPATH=str(ROOT)))
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +214,17 @@ def test_two_runs_share_no_payload_and_no_frame(runs, tape) -> None:
     assert len(set(fresh)) == len(fresh) > 100
     blocks = [data[k:k + 32] for data in fresh for k in range(1024, len(data) - 31, 1024)]  # past the headers
     assert len(set(blocks)) == len(blocks) > 10_000
+
+
+def test_no_block_of_a_training_comes_twice(tape) -> None:
+    """No seed, no share and no ciphertext in part or whole, over both nodes and both runs."""
+    payloads = [(f"{party} {number} {entry.name}", entry.data)
+                for number, (party, entry) in enumerate(of(tape, "payload")) if entry.name.startswith("train.")]
+    assert len(payloads) > 200 and sum(len(data) for _, data in payloads) > 20_000_000
+    assert repeated_blocks(payloads) == set()
+    largest = max(payloads, key=lambda payload: len(payload[1]))
+    again = [*payloads, ("planted", bytes(64) + largest[1][4096:8192])]
+    assert repeated_blocks(again) == {(largest[0], "planted")}
 
 
 def test_sealed_frames_never_repeat_and_sessions_are_fresh(runs, tape) -> None:

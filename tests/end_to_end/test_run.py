@@ -67,7 +67,6 @@ def test_a_drafted_plan_is_accepted_by_both_parties(federation: Federation, tmp_
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"encoding": "woe"}, "'woe' would show each party the default rate of its bins"),
         ({"table": "nothing"}, "publishes no table nothing"),
         ({"columns": {LABEL: ["debt_to_income"], FEATURE: ["shoe_size"]}}, "has no column shoe_size"),
     ],

@@ -22,7 +22,7 @@ TREE = {
     "ReplayRefused": ("ProtocolError", 1),
     "RunFailed": ("SealscoreError", 1),
 }
-COMMANDS = {"audit", "backup", "bank", "certs", "coordinator", "demo", "doctor", "plan", "platform", "policy",
+COMMANDS = {"audit", "backup", "bank", "certs", "coordinator", "demo", "doctor", "keys", "plan", "platform", "policy",
             "restore", "run", "runs", "score", "systemd"}
 
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from parties.runtime.ledger import QUARTER_S, Ledger, Line
 from parties.runtime.people import RunPeople
+from protocols.crypto.box import Box
 from protocols.errors import PolicyRefused
 from protocols.policy import Policy
 from protocols.psi.parameters import UNKNOWN
 
+BOX = Box(bytes(32))
 PEOPLE = [f"SYN-{n:04d}" for n in range(500)]
 POLICY = Policy.model_validate({"purposes": ["p"], "peers": {"bank": {"fingerprint": "a" * 64}},
                                 "minimum_change_rows": 100})
@@ -24,7 +26,7 @@ POLICY = Policy.model_validate({"purposes": ["p"], "peers": {"bank": {"fingerpri
 
 @pytest.fixture
 def ledger(tmp_path: Path):
-    kept = Ledger(tmp_path / "node" / "openings.db")
+    kept = Ledger(tmp_path / "node" / "openings.db", BOX)
     yield kept
     kept.close()
 
@@ -53,7 +55,7 @@ def test_the_same_opening_told_again_counts_once(ledger: Ledger) -> None:
 
 @given(sets=st.lists(st.sets(st.integers(0, 30)), min_size=1, max_size=6))
 def test_nobody_was_opened_more_often_than_the_ledger_says(sets, tmp_path_factory) -> None:
-    ledger = Ledger(tmp_path_factory.mktemp("l") / "openings.db")
+    ledger = Ledger(tmp_path_factory.mktemp("l") / "openings.db", BOX)
     for number, people in enumerate(sets):
         opened(ledger, f"r-{number}", [str(person) for person in people])
     times = Counter(person for people in sets for person in people)
@@ -70,11 +72,11 @@ def test_another_spelling_is_the_same_person(ledger: Ledger) -> None:
 
 def test_the_file_is_private_holds_no_identifier_and_outlives_the_process(tmp_path: Path) -> None:
     path = tmp_path / "openings.db"
-    first = Ledger(path)
+    first = Ledger(path, BOX)
     opened(first, "r-1", PEOPLE)
     first.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and b"SYN-" not in path.read_bytes()
-    second = Ledger(path)
+    second = Ledger(path, BOX)
     opened(second, "r-2", PEOPLE[:1])
     assert second.lines() == [Line("scores.test", "bank", 10, 2, 500, 2)]
     second.close()

@@ -1,20 +1,26 @@
 """The count of released coefficients across runs."""
 from __future__ import annotations
 
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from parties.runtime.ledger import Ledger
 from parties.runtime.releases import Releases
+from protocols.crypto.box import Box
+from protocols.errors import TrustError
 
+BOX = Box(bytes(32))
 PEOPLE = [f"SYN-{n:04d}" for n in range(500)]
 
 
 @pytest.fixture
 def releases(tmp_path: Path):
-    kept = Releases(tmp_path / "node" / "releases.db")
+    kept = Releases(tmp_path / "node" / "releases.db", BOX)
     yield kept
     kept.close()
 
@@ -50,18 +56,18 @@ def test_another_spelling_is_the_same_person(releases: Releases) -> None:
 
 def test_the_file_is_private_holds_no_identifier_and_outlives_the_process(tmp_path: Path) -> None:
     path = tmp_path / "releases.db"
-    first = Releases(path)
+    first = Releases(path, BOX)
     first.record("r-1", b"a", PEOPLE, 40)
     first.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert b"SYN-" not in path.read_bytes()
-    second = Releases(path)
+    second = Releases(path, BOX)
     assert second.earlier("r-2", b"b", PEOPLE[:1]) == 40
     second.close()
 
 
 def test_what_common_encodings_spend_adds_up_over_runs_that_share_a_person(tmp_path):
-    kept = Releases(tmp_path / "releases.db")
+    kept = Releases(tmp_path / "releases.db", BOX)
     assert kept.spend("r-1", ["a", "b"], 0.4) == 0
     assert kept.spend("r-2", ["c"], 0.3) == 0
     assert kept.spend("r-3", ["B ", "c"], 0.2) == pytest.approx(0.7)  # another spelling of the same person
@@ -93,10 +99,29 @@ def test_versions_that_are_refused_are_not_recorded(releases: Releases) -> None:
 
 
 def test_versions_outlive_the_process(tmp_path: Path) -> None:
-    first = Releases(tmp_path / "releases.db")
+    first = Releases(tmp_path / "releases.db", BOX)
     first.admit("m-1", PEOPLE, tags(*range(len(PEOPLE))), 12)
     first.close()
-    second = Releases(tmp_path / "releases.db")
+    second = Releases(tmp_path / "releases.db", BOX)
     assert second.admit("m-1", PEOPLE[:1], tags(10_000), 12) == 2
     second.close()
     assert b"SYN-" not in (tmp_path / "releases.db").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [Releases, Ledger])
+def test_the_key_of_the_hashes_is_sealed_also_one_of_an_earlier_version(tmp_path, kind) -> None:
+    path = tmp_path / "people.db"
+    made = kind(path, BOX)
+    key = made._salt
+    made.close()
+    assert len(key) == 32 and key not in path.read_bytes()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE salt SET value = ?", (key,))
+    assert key in path.read_bytes()
+    for _ in range(2):
+        again = kind(path, BOX)
+        assert again._salt == key
+        again.close()
+        assert key not in path.read_bytes()
+    with pytest.raises(TrustError, match="does not open"):
+        kind(path, Box(bytes([1] * 32)))

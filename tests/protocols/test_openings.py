@@ -132,6 +132,13 @@ def test_what_one_bank_and_one_platform_open_to_each_other():
                                                    "scores.test"}
 
 
+def test_event_counts_are_opened_with_woe_only():
+    plan = plan_of(1, 2, model={"encoding": "woe"})
+    for platform in plan.feature_parties:
+        assert "woe.counts" in kinds(plan, "bank-0", platform)
+        assert "woe.counts" not in kinds(plan, platform, "bank-0") | kinds(plan_of(1, 2), "bank-0", platform)
+
+
 def test_what_several_parties_open_to_each_other():
     plan = plan_of(2, 2)
     assert kinds(plan, "bank-1", "bank-0") == {"commons.histogram", "commons.moments", "scale", "verdict"}

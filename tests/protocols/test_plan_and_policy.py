@@ -75,6 +75,7 @@ def test_the_policy_allows_what_it_names():
 
 @pytest.mark.parametrize(("model", "setting"), [
     ({"encoding": "numeric"}, "encodings"), ({"encoding": "woe"}, "encodings"), ({"release": "shared"}, "release"),
+    ({"activation": "deg1"}, "activations"), ({"activation": "deg3"}, "activations"),
     ({"steps": 33}, "maximum_steps"),
 ])
 def test_a_plan_that_asks_for_more_is_refused_by_setting(model, setting):
@@ -83,9 +84,44 @@ def test_a_plan_that_asks_for_more_is_refused_by_setting(model, setting):
     assert refusal.value.setting == setting and setting in str(refusal.value)
 
 
-def test_woe_is_refused_with_its_reason():
+def test_woe_is_refused_with_its_reason_unless_the_policy_names_it():
     with pytest.raises(PolicyRefused, match="default rate of its bins"):
         policy().check(plan(encoding="woe"), "bank")
+    policy('encodings = ["woe"]\n' + POLICY).check(plan(encoding="woe"), "bank")
+
+
+@pytest.mark.parametrize(("rho", "allowed"), [(0, False), (0.3, False), (0.2, True), (0.1, True)])
+def test_a_policy_may_demand_noise_in_event_counts(rho, allowed):
+    strict = policy('encodings = ["woe"]\nmaximum_woe_rho = 0.2\n' + POLICY)
+    if allowed:
+        strict.check(plan(encoding="woe", woe_rho=rho), "bank")
+        return
+    with pytest.raises(PolicyRefused) as refusal:
+        strict.check(plan(encoding="woe", woe_rho=rho), "bank")
+    assert refusal.value.setting == "maximum_woe_rho"
+
+
+def test_noise_in_event_counts_adds_up_over_runs():
+    strict = policy("maximum_woe_rho = 0.2\n" + POLICY)
+    strict.check_woe(0.1, 0.1)
+    policy().check_woe(10, 1000)
+    with pytest.raises(PolicyRefused, match=r"rho = 0\.1 after 0\.15"):
+        strict.check_woe(0.1, 0.15)
+
+
+def test_a_policy_names_the_activations_it_allows():
+    policy('activations = ["deg3"]\n' + POLICY).check(plan(activation="deg3"), "bank")
+
+
+def test_noise_belongs_to_woe():
+    with pytest.raises(ValueError, match="woe_rho belongs to"):
+        plan(encoding="dummy", woe_rho=0.1)
+
+
+def test_event_counts_weigh_as_coefficients_do():
+    policy().check_rows(5000, 60, counts=40)
+    with pytest.raises(PolicyRefused, match="60 coefficients and 41 event counts of bins .* needs at least 5050"):
+        policy().check_rows(5000, 60, counts=41)
 
 
 @pytest.mark.parametrize(("text", "setting"), [

@@ -46,6 +46,9 @@ def test_every_setting_is_compared():
     ("maximum_holdout_share = 0.1", "", "maximum_holdout_share"),
     ("minimum_change_rows = 5000", "", "minimum_change_rows"),
     ('parameter_sets = ["product"]', "", "parameter_sets"),
+    ("maximum_woe_rho = 0.1", "maximum_woe_rho = 0.2", "maximum_woe_rho"),
+    ("maximum_woe_rho = 0.1", "", "maximum_woe_rho"),
+    ("", 'activations = ["anchored", "deg3"]', "activations"),
 ])
 def test_what_one_permits_and_the_other_does_not(less, more, setting):
     assert [name for name, _ in permitted_beyond(policy(less), policy(more))] == [setting]

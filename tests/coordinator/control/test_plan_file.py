@@ -60,9 +60,20 @@ def test_problems_are_named(config, plan: Plan, party: str, change: dict, words:
 
 def test_all_problems_are_listed(config, plan: Plan):
     content = plan.model_dump(mode="json")
-    content["model"]["encoding"] = "woe"
+    content["model"]["release"] = "shared"
     content["parties"]["bank"]["table"] = "nothing"
     assert len(problems(Plan.model_validate(content), config, CATALOGUES)) == 2
+
+
+@pytest.mark.parametrize(("model", "words"), [
+    ({"encoding": "woe"}, ["without noise", "plan cost"]), ({"encoding": "woe", "woe_rho": 0.1}, ["plan cost"]),
+    ({"activation": "deg3"}, ["plan cost"]), ({}, []),
+])
+def test_what_a_plan_shows_or_costs_beyond_the_usual_is_noted(plan: Plan, model: dict, words: list[str]):
+    content = plan.model_dump(mode="json")
+    content["model"] |= model
+    found = notes(Plan.model_validate(content))
+    assert len(found) == len(words) and all(word in note for word, note in zip(words, found, strict=True))
 
 
 def test_unknown_parties_are_named(config, plan: Plan):

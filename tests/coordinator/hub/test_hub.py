@@ -139,6 +139,9 @@ def channel(federation: Path, running: tuple) -> Iterator[Callable[[str], grpc.C
         one.close()
 
 
+OPAQUE, AFTER = b"opaque, and no shorter than a tag", b"another one, which comes afterwards"
+
+
 @pytest.fixture
 def stream(channel: Callable) -> Iterator[Callable[..., Stream]]:
     made: list[Stream] = []
@@ -152,7 +155,7 @@ def stream(channel: Callable) -> Iterator[Callable[..., Stream]]:
         one.close()
 
 
-def sealed(sender: str = "bank", receiver: str = "platform", run: str = RUN, body: bytes = b"opaque") -> bytes:
+def sealed(sender: str = "bank", receiver: str = "platform", run: str = RUN, body: bytes = OPAQUE) -> bytes:
     header = Header(version=1, run=run, sender=sender, receiver=receiver, kind=SEALED, session=bytes(16))
     return codec.encode(HubFrame(relay=Relay(header=header, body=body)))
 
@@ -198,9 +201,9 @@ def test_detaching_is_told_and_frames_for_the_absent_are_dropped(pair: tuple[Str
     again = stream("platform")
     bank.expect_notice(PEER_ATTACHED, "platform")
     again.expect_notice(PEER_ATTACHED, "bank")
-    bank.send(sealed(body=b"after"))
-    while (frame := again.next()).relay.body != b"after":
-        assert frame.relay.body == b"opaque"
+    bank.send(sealed(body=AFTER))
+    while (frame := again.next()).relay.body != AFTER:
+        assert frame.relay.body == OPAQUE
 
 
 def test_a_newer_stream_of_a_party_replaces_the_older(pair: tuple[Stream, Stream], stream: Callable) -> None:
@@ -210,7 +213,7 @@ def test_a_newer_stream_of_a_party_replaces_the_older(pair: tuple[Stream, Stream
     assert platform.status()[0] == grpc.StatusCode.ABORTED
     bank.expect_notice(PEER_ATTACHED, "platform")
     bank.send(sealed())
-    assert newer.next().relay.body == b"opaque"
+    assert newer.next().relay.body == OPAQUE
 
 
 def test_runs_are_apart(pair: tuple[Stream, Stream], stream: Callable) -> None:
@@ -273,7 +276,7 @@ def test_a_cancelled_run_is_told_once(pair: tuple[Stream, Stream], running: tupl
     finally:
         running[1].states[RUN] = "running"
     pair[0].send(sealed())
-    assert pair[1].next().relay.body == b"opaque"
+    assert pair[1].next().relay.body == OPAQUE
 
 
 def test_a_slow_receiver_holds_its_sender_back(stream: Callable, channel: Callable) -> None:

@@ -20,7 +20,7 @@ from parties.runtime.config import LoadedParty
 from parties.runtime.daemon import Daemon
 from parties.runtime.run_driver import RunDriver
 from protocols.agreement import sign_statement, statement
-from protocols.crypto.identity import fingerprint
+from protocols.crypto.identity import IdentityKey, fingerprint
 from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
 from protocols.node.archive import code_digest
 from protocols.node.identity_files import load_identity
@@ -113,9 +113,10 @@ def agree_body(home: Path, run: str, agreed: Plan) -> dict[str, Any]:
     return {"run": run, "plan": agreed.canonical().decode(), "identities": identities}
 
 
-def execute_body(home: Path, own: dict[str, Any], run: str, agreed: Plan, rows: Any = 2000) -> dict[str, Any]:
+def execute_body(home: Path, own: dict[str, Any], run: str, agreed: Plan, rows: Any = 2000,
+                 code: Any = code_digest()) -> dict[str, Any]:
     peer = load_identity(home.parent / "platform")
-    text = statement("platform", run, agreed, "0" * 64, code=code_digest(), rows=rows, identity=peer.public.hex())
+    text = statement("platform", run, agreed, "0" * 64, code=code, rows=rows, identity=peer.public.hex())
     signed = {"statement": text, "signature": sign_statement(peer, text).hex()}
     mine = {name: own[name] for name in ("statement", "signature")}
     return {"run": run, "plan": agreed.canonical().decode(), "statements": {"bank": mine, "platform": signed}}
@@ -186,11 +187,28 @@ def test_statements_in_another_form_are_refused_as_messages(boot, home):
     node = boot()
     own = node.agree(agree_body(home, RUN, plan()))
     unsigned = {"signature": "00"}
-    for spoilt in ({"statement": "[]", **unsigned}, unsigned, "x", {"statement": 1, **unsigned}):
+    for spoilt in ({"statement": "[]", **unsigned}, unsigned, "x", {"statement": 1, **unsigned},
+                   {"statement": "\ud800", **unsigned}):
         body = execute_body(home, own, RUN, plan())
         body["statements"]["platform"] = spoilt
         with pytest.raises(MalformedMessage):
             node.execute(body)
+
+
+@pytest.mark.parametrize("code", ["0" * 64, [], {}, None])
+def test_a_peer_with_other_code_or_none_is_refused(boot, home, code):
+    node = boot()
+    own = node.agree(agree_body(home, RUN, plan()))
+    with pytest.raises(TrustError, match="different code"):
+        node.execute(execute_body(home, own, RUN, plan(), code=code))
+
+
+def test_another_identity_than_the_pinned_one_is_refused(boot, home):
+    """A coordinator that names keys of its own, whatever certificates it can make."""
+    body = agree_body(home, RUN, plan())
+    body["identities"]["platform"] = IdentityKey.generate().public.hex()
+    with pytest.raises(TrustError, match="fingerprint pinned"):
+        boot().agree(body)
 
 
 def test_a_run_agreed_on_under_another_policy_does_not_start(boot, home):

@@ -12,6 +12,7 @@ from parties.runtime.bulk_reference import refer
 from parties.runtime.hub_client import HubUnreachable
 from parties.runtime.mailroom import Mailroom
 from parties.runtime.run_store import RunStore
+from protocols.crypto.box import Box
 from protocols.errors import MalformedMessage, ProtocolError, RunFailed
 from protocols.role import SUM, Message
 
@@ -73,7 +74,7 @@ class FakeBulk:
 @pytest.fixture
 def room(tmp_path, monkeypatch):
     monkeypatch.setattr(mailroom, "NOTICE_S", 0.3)
-    store = RunStore(tmp_path / "run.db")
+    store = RunStore(tmp_path / "run.db", Box(bytes(32)))
     links, bulk = {"a": FakeLink(), "b": FakeLink()}, FakeBulk()
     yield Mailroom(links, bulk, store), links, bulk, store
     store.close()

@@ -9,18 +9,19 @@ import pytest
 from parties.runtime.bulk_reference import FanReference, sum_slot
 from parties.runtime.egress import Egress
 from parties.runtime.run_store import Handled, RunStore, Send, StoredBulk
-from parties.runtime.vault import Vault
 from protocols.crypto.identity import IdentityKey
-from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError, UsageError
+from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
+from protocols.node.at_rest import run_box
 from protocols.node.audit_log import AuditLog
 from protocols.role import Message, Opening
 
 RUN = "r-00000000000000aa"
+BOX = run_box(IdentityKey.generate(), RUN)
 
 
 @pytest.fixture
 def store(tmp_path):
-    store = RunStore(tmp_path / "run" / "run.db")
+    store = RunStore(tmp_path / "run" / "run.db", BOX)
     yield store
     store.close()
 
@@ -46,12 +47,12 @@ def test_a_step_that_fails_leaves_nothing(store):
 
 def test_messages_survive_the_process_with_the_same_bytes(tmp_path):
     path = tmp_path / "run.db"
-    first = RunStore(path)
+    first = RunStore(path, BOX)
     sends = [Send("platform", "train.setup", 0, b"\0\1"), Send("other", "x.y", 0, b"o"),
              Send("platform", "train.init", 0, b"\2")]
     first.commit({"state": b"s"}, sends, [Handled("platform", 1, b"d" * 32)])
     first.close()
-    store = RunStore(path)
+    store = RunStore(path, BOX)
     again = store.towards("platform")
     assert [(again.next_outgoing(n).seq, again.next_outgoing(n).payload) for n in (0, 1)] == [(1, b"\0\1"), (2, b"\2")]
     assert again.last_handled() == 1 and again.handled_digest(1) == b"d" * 32 and again.next_outgoing(2) is None
@@ -176,20 +177,3 @@ def test_an_opening_passes_once_to_each_learner(store, audit):
     assert door.openings() == {"step.size": 2}
     with pytest.raises(PolicyRefused, match="once"):
         door.release("train", 0, told[:1], {}, ())
-
-
-def test_a_changed_half_is_refused(tmp_path):
-    vault = Vault(tmp_path / "vault", IdentityKey.generate())
-    digest = vault.put("m-00000000000000aa", {"status": "pending", "coefficients": [1.5]})
-    assert vault.get("m-00000000000000aa")["coefficients"] == [1.5] and vault.digest("m-00000000000000aa") == digest
-    path = tmp_path / "vault" / "m-00000000000000aa.json"
-    assert path.stat().st_mode & 0o777 == 0o600
-    path.write_bytes(path.read_bytes().replace(b"1.5", b"2.5"))
-    with pytest.raises(TrustError):
-        vault.get("m-00000000000000aa")
-
-
-@pytest.mark.parametrize("model", ["m-00000000000000bb", "../../etc/passwd", "m-1"])
-def test_an_unknown_model_is_a_clear_error(tmp_path, model):
-    with pytest.raises(UsageError):
-        Vault(tmp_path / "vault", IdentityKey.generate()).get(model)

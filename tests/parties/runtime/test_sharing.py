@@ -11,10 +11,12 @@ import pytest
 from parties.runtime.releases import Releases
 from parties.runtime.sharing import Sharing
 from parties.runtime.vault import Vault
+from protocols.crypto.box import Box
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import PolicyRefused, TrustError
 from protocols.policy import Policy
 
+BOX = Box(bytes(32))
 MODEL = "m-0123456789abcdef"
 POLICY = f'purposes = ["x"]\nmaximum_snapshots_per_person = 2\n[peers.bank]\nfingerprint = "{"a" * 64}"\n'
 
@@ -36,22 +38,32 @@ def test_shares_stand_beside_the_half_for_the_nodes_user_only(vault: Vault) -> N
     kept(vault, b"others")
     assert vault.shares(MODEL) == b"others"
     vault.discard(MODEL)
-    assert list(vault._folder.iterdir()) == []
+    assert not list(vault._folder.iterdir())
 
 
 @pytest.mark.parametrize("damage", [
-    lambda path: path.write_bytes(b"keys and sharee"), lambda path: path.unlink(), lambda path: path.chmod(0o644),
-], ids=["changed", "gone", "open to others"])
+    lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), lambda path: path.unlink(),
+], ids=["changed", "gone"])
 def test_shares_that_are_not_the_halfs_are_refused(vault: Vault, damage) -> None:
     damage(kept(vault))
     with pytest.raises(TrustError, match="shares") as refused:
         vault.shares(MODEL)
     told = str(refused.value)
-    assert "\n" not in told and ("keys and shares that" in told or "0600" in told)
+    assert "\n" not in told and ("keys and shares that" in told or "does not open" in told)
+
+
+def test_an_older_copy_of_the_shares_is_refused(vault: Vault) -> None:
+    path = kept(vault)
+    older = path.read_bytes()
+    assert b"keys and shares" not in older
+    kept(vault, b"others")
+    path.write_bytes(older)
+    with pytest.raises(TrustError, match="not the keys and shares"):
+        vault.shares(MODEL)
 
 
 def sharing(tmp_path: Path, table: bytes = b"t" * 32, model: str = MODEL) -> Sharing:
-    return Sharing(model, None, Releases(tmp_path / "releases.db"), Policy.from_toml_text(POLICY), None,
+    return Sharing(model, None, Releases(tmp_path / "releases.db", BOX), Policy.from_toml_text(POLICY), None,
                    {"table": table}.get)
 
 

@@ -8,9 +8,10 @@ from protocols.audit import Checkpoint, Record, SignedCheckpoint
 from protocols.crypto.identity import IdentityKey, fingerprint
 from protocols.merkle import MerkleTree
 from protocols.node.audit_log import AuditLog
-from protocols.node.evidence import MANIFEST_CONTEXT, manifest_of
+from protocols.node.evidence import derived_files, manifest_of
 from protocols.node.identity_files import write_identity
-from protocols.node.verification import Report
+from protocols.node.verifier.findings import Report
+from protocols.node.verifier.names import MANIFEST_CONTEXT
 from protocols.plan import Plan, canonical_json
 from protocols.policy import Policy
 
@@ -63,7 +64,10 @@ def play(homes: dict[str, Path]) -> None:
     for sender, log in logs.items():
         for receiver in logs.keys() - {sender}:
             held = logs[receiver].held(sender)
-            logs[receiver].record_peer_checkpoint(sender, TRUST[sender], log.checkpoint_message(held))
+            message = log.checkpoint_message(held)
+            signed_back = logs[receiver].record_peer_checkpoint(sender, TRUST[sender], message)
+            if "coordinator" not in (sender, receiver):  # between it and the parties no message goes back
+                log.record_countersigned(receiver, TRUST[receiver], signed_back)
     for log in logs.values():
         log.append("run", {"run": RUN, "state": "finished"})
         log.close()
@@ -91,6 +95,8 @@ def resign(folder: Path, lines: list[bytes] | None = None, key: IdentityKey | No
         write_lines(folder / "log.jsonl", lines)
         signed = SignedCheckpoint.sign(key, Checkpoint(node, tree.size, tree.root(), AT))
         write_lines(folder / "checkpoints.jsonl", [signed.encode()])
+        for name, content in derived_files(lines, [Record.decode(line) for line in lines], [tree.size]).items():
+            (folder / name).write_bytes(content)
     listed = {str(path.relative_to(folder)): path.read_bytes() for path in files_of(folder)
               if not path.name.startswith("manifest")}
     manifest = manifest_of(node, listed)

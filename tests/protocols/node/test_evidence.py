@@ -4,20 +4,35 @@ from __future__ import annotations
 import json
 import os
 import random
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import TrustError, UsageError
 from protocols.node import audit_cli
-from protocols.node.evidence import MANIFEST_CONTEXT, export
+from protocols.node.evidence import export
 from protocols.node.identity_files import trust_json
-from protocols.node.verification import verify
+from protocols.node.standalone import standalone_source
+from protocols.node.verifier.examine import verify_evidence as verify
+from protocols.node.verifier.names import MANIFEST_CONTEXT
 from protocols.policy import Policy
-from tests.protocols.node.evidence_federation import KEYS, RUN, TRUST, files_of, home_of, open_log, policy_of, problems
+from tests.protocols.node.evidence_federation import (
+    KEYS,
+    RUN,
+    TRUST,
+    files_of,
+    home_of,
+    lines_of,
+    open_log,
+    policy_of,
+    problems,
+    write_lines,
+)
 
 # As exported
 
@@ -37,7 +52,8 @@ def test_evidence_holds_only_what_is_declared(pristine):
     names = {str(path.relative_to(pristine / "bank")) for path in files_of(pristine / "bank")}
     digest = Policy.model_validate_json(policy_of("bank")).digest()
     assert names == {"log.jsonl", "checkpoints.jsonl", f"agreements/{RUN}.json", f"policies/{digest}.json",
-                     "manifest.json", "manifest.sig"}
+                     "openings.json", "traffic.json", "proofs.json", "installation.json", "manifest.json",
+                     "manifest.sig"}
 
 
 def test_evidence_holds_no_key_no_path_and_no_data(pristine, homes):
@@ -95,10 +111,18 @@ def test_export_needs_a_home_that_has_run(tmp_path):
 
 # Changed by somebody without a key
 
-def flip_every(evidence: Path, step: int, bit: Callable[[int], int]) -> int:
-    """Flip one bit at sampled positions of every file, one at a time; every flip must be found. Returns the count."""
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory) -> Callable[[Path, dict[str, bytes]], Any]:
+    """`verify_evidence` as the verifier's one file defines it."""
+    path = tmp_path_factory.mktemp("alone") / "verify.py"
+    path.write_text(standalone_source(), encoding="utf-8")
+    return runpy.run_path(str(path))["verify_evidence"]
+
+
+def flip_every(evidence: Path, folder: Path, step: int, bit: Callable[[int], int], verify: Callable[..., Any]) -> int:
+    """Flip one bit at sampled positions of a folder's files, one at a time; every flip must be found. The count."""
     tried = 0
-    for path in files_of(evidence):
+    for path in files_of(folder):
         content = path.read_bytes()
         for at in range(random.Random(path.name).randrange(step), len(content), step):
             changed = bytearray(content)
@@ -112,13 +136,32 @@ def flip_every(evidence: Path, step: int, bit: Callable[[int], int]) -> int:
     return tried
 
 
-def test_any_changed_byte_is_found_and_its_file_named(evidence):
-    assert flip_every(evidence, 101, lambda at: at % 8) > 100
+def test_any_changed_byte_is_found_and_its_file_named(evidence, standalone):
+    assert flip_every(evidence, evidence, 101, lambda at: at % 8, standalone) > 250
 
 
 @pytest.mark.slow
-def test_changed_bytes_are_found_all_over(evidence):
-    assert flip_every(evidence, 7, lambda at: 5) > 1_500
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("node", sorted(TRUST))
+def test_every_changed_byte_is_found(evidence, standalone, node):
+    size = sum(path.stat().st_size for path in files_of(evidence / node))
+    assert flip_every(evidence, evidence / node, 1, lambda at: at * 5 % 8, standalone) == size > 5_000
+
+
+@pytest.mark.parametrize("change", [
+    lambda lines, i: [*lines[:i], *lines[i + 1:]], lambda lines, i: [*lines[:i], lines[i], *lines[i:]],
+    lambda lines, i: [*lines[:i], *lines[i:i + 2][::-1], *lines[i + 2:]],
+], ids=["dropped", "doubled", "swapped"])
+def test_a_dropped_doubled_or_swapped_line_is_found(evidence, standalone, change):
+    for path in (path for path in files_of(evidence) if path.suffix == ".jsonl"):
+        lines = lines_of(path)
+        for at in range(len(lines)):
+            changed = change(lines, at)
+            if changed != lines:
+                write_lines(path, changed)
+                assert f"{path.relative_to(evidence)}: " in problems(standalone(evidence, TRUST))
+        write_lines(path, lines)
+    assert standalone(evidence, TRUST).holds
 
 
 @pytest.mark.parametrize("change", [

@@ -12,8 +12,9 @@ import pytest
 from protocols.agreement import SignedAgreement, sign_statement, statement
 from protocols.audit import Checkpoint, Record, SignedCheckpoint
 from protocols.crypto.identity import IdentityKey
-from protocols.node.evidence import MANIFEST_CONTEXT, export
-from protocols.node.verification import verify
+from protocols.node.evidence import export
+from protocols.node.verifier.examine import verify_evidence as verify
+from protocols.node.verifier.names import MANIFEST_CONTEXT
 from protocols.plan import canonical_json
 from protocols.policy import Policy
 from tests.protocols.node.evidence_federation import (
@@ -57,6 +58,19 @@ def test_a_log_rewritten_and_signed_again_is_caught_by_its_peers(evidence, node,
     resign(evidence / node, lines)
     found = problems(verify(evidence, TRUST))
     assert f"{node}/log.jsonl is not the log" in found or f"{node}/log.jsonl has" in found
+
+
+@pytest.mark.parametrize("node", ["bank", "platform"])
+def test_no_record_that_a_peer_vouches_for_can_be_dropped_or_moved(evidence, node):
+    """One record after the other, everything signed again by the node's key."""
+    vouched = max(verify(evidence, TRUST).nodes[node].vouched.values())
+    pristine = lines_of(evidence / node / "log.jsonl")
+    for at in range(1, vouched):
+        for changed in ([*pristine[:at], *pristine[at + 1:]],
+                        [*pristine[:at], *pristine[at:at + 2][::-1], *pristine[at + 2:]]):
+            resign(evidence / node, renumbered(changed))
+            found = problems(verify(evidence, TRUST))
+            assert f"{node}/log.jsonl" in found and ("rewritten" in found or "cut" in found)
 
 
 def test_what_no_peer_holds_rests_on_the_nodes_word_and_the_report_says_so(evidence):
@@ -259,3 +273,15 @@ def test_a_party_that_signed_but_never_recorded_the_run_is_noted(tmp_path):
     report = verify(tmp_path / "out", {party: TRUST[party] for party in PEERS})
     assert report.problems == []
     assert any(note.startswith(f"platform signed the agreement of run {RUN}") for note in report.notes)
+
+
+@pytest.mark.parametrize("codes", [("a", "b"), ([1], [2]), ({}, None)])
+def test_parties_that_signed_different_code_are_found(evidence, codes):
+    digests = {party: next((evidence / party / "policies").iterdir()).stem for party in PEERS}
+    texts = {party: statement(party, RUN, PLAN, digests[party], code=code)
+             for party, code in zip(sorted(PEERS), codes, strict=True)}
+    signed = SignedAgreement(RUN, PLAN, texts, {party: sign_statement(KEYS[party], text)
+                                                for party, text in texts.items()})
+    replace_agreement(evidence, "bank", signed.encode())
+    assert f"bank/agreements/{RUN}.json: the parties signed that they run different code" in problems(
+        verify(evidence, TRUST))

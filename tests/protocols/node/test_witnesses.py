@@ -1,0 +1,137 @@
+"""Countersigned checkpoints: whoever forgets what it saw contradicts its own signature, which the other keeps."""
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from protocols.audit import Countersigned, Record, SignedCheckpoint, kept_countersignature
+from protocols.canonical import canonical_json
+from protocols.node.verifier.examine import verify_evidence
+from tests.protocols.node.evidence_federation import KEYS, TRUST, lines_of, problems, renumbered, resign
+
+
+def records_of(folder) -> list[Record]:
+    return [Record.decode(line) for line in lines_of(folder / "log.jsonl")]
+
+
+def appended(folder, kind: str, body: dict) -> None:
+    lines = lines_of(folder / "log.jsonl")
+    resign(folder, [*lines, Record(len(lines), "2026-01-31T12:00:00.000Z", kind, body).encode()])
+
+
+def test_both_sides_show_the_countersigned_checkpoints(evidence):
+    owned = [r for r in records_of(evidence / "bank") if r.kind == "checkpoint.countersigned"]
+    (kept,) = [kept_countersignature(record, "bank") for record in owned]
+    assert kept_countersignature(records_of(evidence / "platform")[kept.index], "platform") == kept
+    assert verify_evidence(evidence, TRUST).holds
+
+
+def test_a_witness_that_forgets_what_it_saw_is_caught(evidence):
+    """The platform's log is rewritten without the bank's checkpoint, by its key, and nobody else holds that part."""
+    forgotten = [r for r in records_of(evidence / "platform")
+                 if not (r.kind == "checkpoint.peer" and r.body["peer"] == "bank")]
+    resign(evidence / "platform", renumbered([record.encode() for record in forgotten]))
+    found = problems(verify_evidence(evidence, TRUST))
+    assert "platform/log.jsonl does not: it was rewritten" in found and "bank/log.jsonl record" in found
+
+
+def test_a_witness_whose_evidence_ends_before_is_noted(evidence):
+    """An export made earlier than the countersignature: no contradiction, but the auditor is told."""
+    bank = evidence / "bank"
+    kept = next(kept_countersignature(r, "bank") for r in records_of(bank) if r.kind == "checkpoint.countersigned")
+    later = Countersigned.sign(KEYS["platform"], kept.signed, "platform", 999)
+    appended(bank, "checkpoint.countersigned", later.to_json())
+    report = verify_evidence(evidence, TRUST)
+    assert report.holds and any("evidence ends at" in note for note in report.notes)
+
+
+def forgeries(evidence) -> dict[str, tuple[str, str, dict]]:
+    """What a node can append to its own log, and what must be said: name -> (kind, words, body)."""
+    mine = next(kept_countersignature(r, "bank") for r in records_of(evidence / "bank")
+                if r.kind == "checkpoint.countersigned")
+    own, key = mine.signed, KEYS["platform"]
+    other = SignedCheckpoint.sign(KEYS["bank"], own.checkpoint.__class__("bank", 3, bytes(32), own.checkpoint.at))
+    peer = {"peer": "platform", "proved_from": None}
+    theirs = next(r.body for r in records_of(evidence / "bank")
+                  if r.kind == "checkpoint.peer" and r.body["peer"] == "platform")
+    return {
+        "own witness": ("checkpoint.countersigned", "vouches for itself",
+                        Countersigned.sign(KEYS["bank"], own, "bank", 1).to_json()),
+        "invented": ("checkpoint.countersigned", "does not hold for this text",
+                     Countersigned.sign(KEYS["bank"], own, "platform", mine.index).to_json()),
+        "another record": ("checkpoint.countersigned", "does not: it was rewritten",
+                           Countersigned.sign(key, own, "platform", 0).to_json()),
+        "another log": ("checkpoint.countersigned", "it was rewritten",
+                        Countersigned.sign(key, other, "platform", 0).to_json()),
+        "no countersignature": ("checkpoint.peer", "lower-case hex digits",
+                                {**peer, **{name: theirs[name] for name in ("checkpoint", "signature")}}),
+        "countersignature of another record": ("checkpoint.peer", "does not hold for this text", theirs),
+        "empty": ("checkpoint.countersigned", "expected an object", {}),
+    }
+
+
+@pytest.mark.parametrize("name", ["own witness", "invented", "another record", "another log", "no countersignature",
+                                  "countersignature of another record", "empty"])
+def test_forged_countersignatures_are_found(evidence, name):
+    kind, words, body = forgeries(evidence)[name]
+    appended(evidence / "bank", kind, body)
+    found = problems(verify_evidence(evidence, TRUST))
+    assert words in found and "bank/log.jsonl record" in found
+
+
+def test_a_countersignature_of_somebody_unknown_is_noted(evidence):
+    mine = next(kept_countersignature(r, "bank") for r in records_of(evidence / "bank")
+                if r.kind == "checkpoint.countersigned")
+    appended(evidence / "bank", "checkpoint.countersigned",
+             Countersigned.sign(KEYS["platform"], mine.signed, "telecom", 3).to_json())
+    report = verify_evidence(evidence, TRUST)
+    assert report.holds and any("countersigned by telecom" in note for note in report.notes)
+
+
+# Derived files, changed and signed again
+
+def changed(evidence, name: str, change) -> str:
+    path = evidence / "bank" / name
+    value = json.loads(path.read_bytes())
+    path.write_bytes(canonical_json(change(value)))
+    resign(evidence / "bank")
+    return problems(verify_evidence(evidence, TRUST))
+
+
+def digested(told: dict, name: str, value) -> dict:
+    return told | {name: value, f"{name}_sha256": hashlib.sha256(canonical_json(value)).hexdigest()}
+
+
+@pytest.mark.parametrize(("name", "change"), [
+    ("openings.json", lambda v: v | {"openings": v["openings"][1:]}),
+    ("openings.json", lambda v: v | {"openings": [v["openings"][0] | {"numbers": 1}, *v["openings"][1:]]}),
+    ("traffic.json", lambda v: v | {"traffic": [v["traffic"][0] | {"bytes": 1}]}),
+    ("traffic.json", lambda v: []),
+    ("proofs.json", lambda v: v | {"inclusion": v["inclusion"][1:]}),
+    ("proofs.json", lambda v: v | {"inclusion": [v["inclusion"][0] | {"proof": []}, *v["inclusion"][1:]]}),
+    ("proofs.json", lambda v: v | {"consistency": []}),
+    ("proofs.json", lambda v: v | {"consistency": [v["consistency"][0] | {"proof": ["00" * 32]}]}),
+    ("proofs.json", lambda v: v | {"size": 3}),
+    ("proofs.json", lambda v: v | {"inclusion": 7}),
+    ("installation.json", lambda v: v | {"packages": v["packages"] | {"cryptography": "0"}}),
+    ("installation.json", lambda v: v | {"parameters": v["parameters"][1:]}),
+    ("installation.json", lambda v: v | {"version": 2}),
+    ("installation.json", lambda v: v | {"code": 7}),
+    ("installation.json", lambda v: digested(v, "packages", [])),
+    ("installation.json", lambda v: digested(v, "parameters", 7)),
+    ("installation.json", lambda v: digested(v, "parameters", [{}])),
+    ("installation.json", lambda v: digested(v, "parameters", [v["parameters"][0] | {"degree": [8192]}])),
+    ("installation.json", lambda v: digested(v, "parameters", [v["parameters"][0] | {"primes": []}])),
+    ("installation.json", lambda v: digested(v, "parameters", [v["parameters"][0] | {"name": None}])),
+    ("installation.json", lambda v: {"version": 1}),
+])
+def test_a_derived_file_that_does_not_follow_from_the_log_is_named(evidence, name, change):
+    assert f"bank/{name}: " in changed(evidence, name, change)
+
+
+def test_a_weak_parameter_set_is_named(evidence):
+    weak = [{"name": "weak", "degree": 4096, "primes": [2**61 - 1, 2**61 - 1], "plain_modulus": 2}]
+    found = changed(evidence, "installation.json", lambda told: digested(told, "parameters", weak))
+    assert "parameter set weak has 122 bits of modulus at degree 4096" in found
