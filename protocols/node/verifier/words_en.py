@@ -111,7 +111,15 @@ WORDS_EN: dict[str, Any] = {
             "scores of training people, as plan and policy allowed and counted",
             "the columns behind them; each further opening of the same people tells more of them",
         ),
-        "scores.shared": (
+        "shared.calibration": (
+            "the whole score of each person, of a model whose weights nobody holds",
+            "the coefficients, and the part of each party",
+        ),
+        "shared.test": (
+            "the whole score of each person, of a model whose weights nobody holds",
+            "the coefficients, and the part of each party",
+        ),
+        "shared.batch": (
             "the whole score of each person, of a model whose weights nobody holds",
             "the coefficients, and the part of each party",
         ),
@@ -137,7 +145,9 @@ WORDS_EN: dict[str, Any] = {
         "scores.test": "parts of scores, test people",
         "scores.batch": "parts of scores, scored people",
         "scores.training": "scores of training people",
-        "scores.shared": "scores of a shared model",
+        "shared.calibration": "scores of a shared model",
+        "shared.test": "scores of a shared model",
+        "shared.batch": "scores of a shared model",
         "woe.counts": "defaults per bin",
         "verdict": "better or not",
     },
