@@ -1,19 +1,15 @@
 """Every function through which bytes of a peer, the coordinator or an evidence pack come in: one registry.
 
-`REGISTRY` says how to call each of them on bytes and gives good input to start from; `test_fuzz.py` damages it.
-`COVERED` and `EXEMPT` together name every parser that `found_in_sources` sees: a new one without an entry fails a test.
+`all_parsers` says how to call each of them on bytes and gives good input to start from; `test_fuzz.py` damages it. A
+parser that `scan.py` finds in the sources and that no entry covers fails a test.
 """
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from flwr.common import ConfigRecord, RecordDict
@@ -22,14 +18,15 @@ from coordinator import hub_calls, registry, server_app
 from parties.runtime import bulk_reference, client_app, daemon, local_api
 from parties.runtime.link_engine import Engine
 from protocols import plan as plans
-from protocols.agreement import SignedAgreement, sign_statement, statement
+from protocols.agreement import SignedAgreement
 from protocols.audit import (
-    Checkpoint,
     CheckpointMessage,
+    Countersigned,
     Record,
     SignedCheckpoint,
     from_hex,
     held_checkpoint,
+    kept_countersignature,
     named_agreement,
 )
 from protocols.binning.encoder import Encoder
@@ -37,13 +34,11 @@ from protocols.checkpoints import CheckpointExchange
 from protocols.commons.common_encoding import CommonEncoding
 from protocols.crypto import elementwise, group, identity, product, sealing, summed_product
 from protocols.crypto.aggregate import add
-from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair, PeerKeys
-from protocols.crypto.product import MatrixTiles, ReplyCoding
+from protocols.crypto.product import ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.crypto.summed_product import Seed
 from protocols.crypto.zero_sharing import Circle
-from protocols.errors import MalformedMessage
 from protocols.node import archive, enrol, tls
 from protocols.policy import Policy
 from protocols.psi import messages as psi
@@ -61,105 +56,31 @@ from protocols.scorecard.whitening import Whitening
 from protocols.state import pack, unpack
 from protocols.wire import codec, envelope_pb2, hub_pb2
 from protocols.wire.chunks import Assembler, Route, WireMessage
+from protocols.woe import messages as woe
+from protocols.woe.feature_party import FeatureWoe
+from protocols.woe.label_party import LabelWoe, WoeSettings
+from tests.attacks.samples import (
+    RUN,
+    SHAPE,
+    SHORT,
+    VECTORS,
+    Parser,
+    agreement,
+    context,
+    encoded,
+    keys,
+    names,
+    pair,
+    peer,
+    plan,
+    request,
+    signed_checkpoint,
+    task,
+    tiles,
+    value_of,
+)
 from tests.parties.link.conftest import MemoryStore
 from tests.protocols.commons.banks import NEARLY_EXACT, customers
-from tests.protocols.scorecard.problems import problem
-
-ROOT = Path(__file__).parents[2]
-VECTORS = ROOT / "tests" / "vectors"
-RUN = "r-" + "ab" * 8
-FULL, SHORT = ReplyCoding.FULL, ReplyCoding.SHORT
-SHAPE = (30, 3)
-
-
-@dataclass(frozen=True)
-class Parser:
-    """`take` gets bytes that anybody may have made; `good` are such that it takes; `covers`: qualified names;
-    `examples`: how many damaged inputs a run of the tests tries; `json`: damage the tree, too."""
-
-    name: str
-    take: Callable[[bytes], object]
-    good: Callable[[], list[bytes]]
-    covers: tuple[str, ...]
-    examples: int = 40
-    json: bool = False
-
-
-# ---------------------------------------------------------------- what good input is made of
-
-
-@cache
-def keys() -> KeyPair:
-    return KeyPair.generate()
-
-
-@cache
-def peer() -> PeerKeys:
-    return PeerKeys.from_bytes(keys().public_bytes())
-
-
-@cache
-def names() -> dict[str, IdentityKey]:
-    return {name: IdentityKey.generate() for name in ("bank", "platform")}
-
-
-@cache
-def tiles() -> MatrixTiles:
-    return MatrixTiles(np.ones(SHAPE, np.int64), layout="tile")
-
-
-@cache
-def request() -> bytes:
-    return product.ask(keys(), RING.random(SHAPE[1]), SHAPE, "tile")
-
-
-def context(own: str = "platform", other: str = "bank") -> sealing.SealingContext:
-    return sealing.SealingContext(RUN, bytes(32), own, other, names()[own], names()[other].public)
-
-
-def pair() -> tuple[sealing.Session, sealing.Session]:
-    initiator = sealing.Initiator(context("bank", "platform"))
-    answer, theirs = sealing.respond(context(), initiator.hello)
-    return initiator.finish(answer), theirs
-
-
-@cache
-def plan() -> plans.Plan:
-    return plans.Plan.model_validate({
-        "purpose": "credit-scoring", "label_party": "bank", "feature_parties": ["platform"],
-        "parties": {"bank": {"table": "loans", "columns": ["age"]},
-                    "platform": {"table": "users", "columns": ["pay"]}}})
-
-
-@cache
-def agreement() -> SignedAgreement:
-    texts = {name: statement(name, RUN, plan(), "ab" * 32, rows=7) for name in names()}
-    return SignedAgreement(RUN, plan(), texts, {name: sign_statement(names()[name], text)
-                                                for name, text in texts.items()})
-
-
-@cache
-def signed_checkpoint() -> SignedCheckpoint:
-    checkpoint = Checkpoint("bank", 9, hashlib.sha256(b"root").digest(), "2026-01-31T12:00:00.000Z")
-    return SignedCheckpoint.sign(names()["bank"], checkpoint)
-
-
-@cache
-def task():
-    return problem(60, 2, 2, steps=1, seed=1)
-
-
-def encoded(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _value(data: bytes) -> Any:
-    """JSON that the caller of an entry has read already; what is none is not the entry's to refuse."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise MalformedMessage("not JSON") from None
-
 
 # ---------------------------------------------------------------- wire and links
 
@@ -335,9 +256,11 @@ def roles() -> Iterator[Parser]:
     yield Parser("verdict", _verdict, lambda: [b"\1"], ("protocols.scorecard.holdout.FeatureHoldout.handle",))
     yield Parser("seeds of banks", lambda data: _started(_bank()).handle(Message("bank-1", "seeds", data)), _seeds,
                  ("protocols.commons.common_encoding.CommonEncoding.handle",))
+    yield from _woe()
     for kind, good in (("held", bytes(8)), ("checkpoint", b"any")):
         yield Parser(f"exchange of checkpoints {kind}", lambda data, kind=kind: CheckpointExchange(
-            "p", lambda since: b"", 0, lambda data: None).handle(Message("p", kind, data)), lambda good=good: [good],
+            "p", lambda since: b"", 0, lambda data: b"", lambda data: None).handle(Message("p", kind, data)),
+            lambda good=good: [good],
             ("protocols.checkpoints.CheckpointExchange.handle",))
 
 
@@ -375,6 +298,18 @@ def _later(kind: str):
     return role
 
 
+def _woe() -> Iterator[Parser]:
+    bins, handled = np.array([[0], [1], [1], [0]], np.int32), "protocols.woe.{}_party.{}Woe.handle"
+    yield Parser("setup of event counts", lambda data: LabelWoe(
+        "platform", np.array([0, 1, 0, 1]), WoeSettings(1, 0.0, 1), lambda bins, tag: None).handle(
+        Message("platform", woe.SETUP, data)), lambda: [woe.Setup(4, 2, bytes(32)).to_bytes()],
+        (handled.format("label", "Label"), "protocols.woe.messages.Setup.from_bytes"), 8)
+    yield Parser("labels for event counts", lambda data: FeatureWoe("bank", bins, np.array([2, 2]), bytes(32), False)
+                 .handle(Message("bank", woe.LABELS, data)),
+                 lambda: [keys().public_bytes() + product.ask(keys(), RING.random(4), (2, 4), woe.LAYOUT)],
+                 (handled.format("feature", "Feature"),), 4)
+
+
 def _verdict(data: bytes) -> object:
     role = FeatureHoldout("a", "bank", ("a",), {"calibration": np.zeros(2), "test": np.zeros(2)})
     role.start()
@@ -401,7 +336,7 @@ def _seeds() -> list[bytes]:
 def documents() -> Iterator[Parser]:
     audit = "protocols.audit"
     yield Parser("plan", plans.Plan.from_canonical, lambda: [plan().canonical()],
-                 ("protocols.plan.Plan.from_canonical", "protocols.plan.parse_canonical_json"), 80, True)
+                 ("protocols.plan.Plan.from_canonical", "protocols.canonical.parse_canonical_json"), 80, True)
     yield Parser("policy", lambda data: Policy.from_toml_text(_text(data), "policy.toml"),
                  lambda: [b'purposes = ["a"]\n[peers.bank]\nfingerprint = "' + b"0" * 64 + b'"\n'],
                  ("protocols.plan.Strict.from_toml_text",), 80)
@@ -417,6 +352,11 @@ def documents() -> Iterator[Parser]:
     yield Parser("checkpoint of a peer", CheckpointMessage.decode,
                  lambda: [CheckpointMessage(signed_checkpoint(), 3, (bytes(32),)).encode()],
                  (f"{audit}.CheckpointMessage.decode",), 60, True)
+    countersigned = Countersigned.sign(names()["platform"], signed_checkpoint(), "platform", 7)
+    yield Parser("countersigned checkpoint", Countersigned.decode, lambda: [countersigned.encode()],
+                 (f"{audit}.Countersigned.decode", f"{audit}.Countersigned.from_json"), 60, True)
+    yield Parser("kept countersignature", lambda data: kept_countersignature(_record(data), "platform"),
+                 lambda: [encoded(countersigned.to_json())], (), 40, True)
     yield Parser("held checkpoint", lambda data: held_checkpoint(_record(data)),
                  lambda: [encoded({"peer": "bank", **signed_checkpoint().to_json()})], (), 60, True)
     yield Parser("named agreement", lambda data: named_agreement(_record(data)),
@@ -437,12 +377,12 @@ def _kept() -> Iterator[Parser]:
     """What a node wrote itself and reads again after a crash or out of a restored backup."""
     yield Parser("state", unpack, lambda: [pack({"a": 1, "b": b"xyz", "c": np.arange(6).reshape(2, 3), "d": None})],
                  ("protocols.state.unpack",), 150)
-    yield Parser("encoder", lambda data: Encoder.from_json(_value(data)), _encoders,
+    yield Parser("encoder", lambda data: Encoder.from_json(value_of(data)), _encoders,
                  ("protocols.binning.encoder.Encoder.from_json",), 30, True)
-    yield Parser("calibration", lambda data: Calibration.from_json(_value(data)),
+    yield Parser("calibration", lambda data: Calibration.from_json(value_of(data)),
                  lambda: [encoded({"intercept": 0.5, "slope": 1.0})],
                  ("protocols.scorecard.calibration.Calibration.from_json",), 40, True)
-    yield Parser("whitening", lambda data: Whitening.from_json(_value(data)),
+    yield Parser("whitening", lambda data: Whitening.from_json(value_of(data)),
                  lambda: [encoded({"mean": [0.0, 1.0], "rotation": [[1.0, 0.0], [0.0, 1.0]]})],
                  ("protocols.scorecard.whitening.Whitening.from_json",), 60, True)
 
@@ -450,14 +390,14 @@ def _kept() -> Iterator[Parser]:
 def _statement(data: bytes) -> object:
     """A statement as it comes in a control message: text out of JSON, with whatever JSON's escapes make of it."""
     signed = agreement()
-    text = _value(data)
+    text = value_of(data)
     texts = signed.statements | {"bank": daemon._text({"statement": text}, "statement")}
     daemon._statement_object(texts["bank"])
     return SignedAgreement(RUN, plan(), texts, signed.signatures).check({n: k.public for n, k in names().items()})
 
 
 def _record(data: bytes) -> Record:
-    body = _value(data)
+    body = value_of(data)
     return Record(0, "2026-01-31T12:00:00.000Z", "checkpoint.peer", body if isinstance(body, dict) else {})
 
 
@@ -524,41 +464,3 @@ def all_parsers() -> dict[str, Parser]:
     """Every entry, by name."""
     made = [*wire(), *crypto(), *roles(), *documents(), *control()]
     return {parser.name: parser for parser in made}
-
-
-# ---------------------------------------------------------------- is any missing?
-
-PARSING = re.compile(r"_?(from_(bytes|json|canonical|toml_text|pem|secret_bytes|hex)|public_from_hex|decode\w*|"
-                     r"parse\w*|unpack\w*|json_object)")
-SCANNED = ("protocols", "parties", "coordinator")
-EXEMPT = {
-    "protocols.role.Role.handle": "abstract",
-    "protocols.psi.joint.LabelJoint.handle": "refuses every message",
-    "protocols.psi.covered.LabelCovered.handle": "refuses every message",
-    "protocols.node.audit_log.AuditLog._decoded": "calls the decoders of protocols.audit on the node's own log",
-    "coordinator.certs.PartySpec.parse": "an argument of the authority's own command line",
-    "coordinator.config.parse_config": "the coordinator's own configuration file",
-    "parties.runtime.tables.parse_table_config": "the party's own configuration file",
-}
-
-
-@cache
-def found_in_sources() -> set[str]:
-    """Qualified names of functions that look like parsers, and of every role's `handle`."""
-    found = set()
-    for package in SCANNED:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if not path.name.endswith("_pb2.py"):
-                module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-                found |= {name for name in _functions(ast.parse(path.read_text(encoding="utf-8")), module)}
-    return found
-
-
-def _functions(node: ast.AST, prefix: str, role: bool = False) -> Iterator[str]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.ClassDef):
-            yield from _functions(child, f"{prefix}.{child.name}", role=True)
-        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            handles = role and child.name == "handle" and "message" in [a.arg for a in child.args.args]
-            if PARSING.fullmatch(child.name) or handles:
-                yield f"{prefix}.{child.name}"

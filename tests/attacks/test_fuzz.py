@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from protocols.errors import SealscoreError
 from protocols.plan import canonical_json
-from tests.attacks.parsers import EXEMPT, all_parsers, found_in_sources
+from tests.attacks.parsers import all_parsers
+from tests.attacks.scan import EXEMPT, found_in_sources
 
 PARSERS = all_parsers()
 FOUND = json.loads((Path(__file__).parents[1] / "vectors" / "attacks" / "found.json").read_text())
