@@ -185,8 +185,8 @@ class Plan(Strict):
             raise ValueError("variant = 'open-score' trains one bank with one platform; name one of each, or take "
                              "variant = 'strict'")
         if model.score_openings and model.release != "owner":
-            raise ValueError("model.release = 'shared' opens no score of a training row; leave out variant and polish, or "
-                             "choose owner")
+            raise ValueError("model.release = 'shared' opens no score of a training row; leave out variant and polish, "
+                             "or choose owner")
 
     def _banks_agree(self) -> Self:
         """Several banks train common coefficients, so they bring the same columns, in bins."""

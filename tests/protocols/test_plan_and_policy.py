@@ -225,7 +225,8 @@ def model(text: str) -> tuple[str, str]:
     (BANKS, model("polish = 1"), "polish opens scores to one bank"),
     (BANKS, model('variant = "open-score"'), "one bank with one platform"),
     (PLAN, model('variant = "open-score"\npolish = 1'), "belongs to variant = 'strict'"),
-    (PLAN, model('variant = "open-score"\nrelease = "shared"'), "needs release = 'owner'"),
+    (PLAN, model('variant = "open-score"\nrelease = "shared"'), "opens no score of a training row"),
+    (PLAN, model('polish = 1\nrelease = "shared"'), "opens no score of a training row"),
     (PLAN, model("polish = 3"), "polish"), (PLAN, model('variant = "open"'), "variant"),
     (PLAN, model("openings = 17"), "openings"),
 ])
