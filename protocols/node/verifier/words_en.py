@@ -248,6 +248,8 @@ WORDS_EN: dict[str, Any] = {
         "maximum_snapshots_per_person": "A model with shared weights may score a person under at most {value} versions "
                                         "of the data.",
         "minimum_columns": "At least {value} columns stand behind an opened score.",
+        "maximum_snapshots_per_person": "A model whose weights stay shared may score a person under at most {value} "
+                                        "versions of the data.",
         "sensitivity_allowed": "Columns of these levels may take part: {value}.",
         "maximum_message_bytes": "A message of more than {value} bytes is refused.",
         "tile_cache_bytes": "Working memory for prepared columns: {value} bytes (says nothing about privacy).",
