@@ -245,8 +245,6 @@ WORDS_EN: dict[str, Any] = {
         "maximum_polish": "After a strict training the scores of training people may be opened {value} times.",
         "maximum_opened_rank": "Openings of the same training people's scores, all runs added up, may reach {value} "
                                "of the number of columns behind them.",
-        "maximum_snapshots_per_person": "A model with shared weights may score a person under at most {value} versions "
-                                        "of the data.",
         "minimum_columns": "At least {value} columns stand behind an opened score.",
         "maximum_snapshots_per_person": "A model whose weights stay shared may score a person under at most {value} "
                                         "versions of the data.",
