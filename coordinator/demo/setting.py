@@ -80,7 +80,7 @@ def _lines(path: Path) -> int:
 
 
 def policy_rules(variant: str, polish: int, release: str) -> list[str]:
-    """What the demo's policies allow beyond the default: for a plan that opens training scores or shares weights."""
+    """What the demo's policies allow beyond the default, for a plan that opens training scores or shares weights."""
     rules = ['variants = ["strict", "open-score"]'] if variant != "strict" else []
     rules += [f"maximum_polish = {polish}"] if polish else []
     return [*rules, f"release = {json.dumps([release])}"] if release != "owner" else rules

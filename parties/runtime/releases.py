@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS woe (
 _TAG_BYTES = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WoeSums:
     """Event counts that a run opened to a platform. `sums` names people, labels and bins: equal, the counts are too.
 

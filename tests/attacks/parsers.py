@@ -47,6 +47,7 @@ from protocols.psi.feature_party import AlignFeatureParty
 from protocols.psi.joint import FeatureJoint
 from protocols.psi.parameters import AlignmentParams
 from protocols.role import Message, Role
+from protocols.scorecard import open_score
 from protocols.scorecard.batch import LabelBatch
 from protocols.scorecard.calibration import Calibration
 from protocols.scorecard.holdout import FeatureHoldout, LabelHoldout
@@ -281,6 +282,10 @@ def _trainers() -> Iterator[Parser]:
     widths = np.array([2], "<u4").tobytes()
     yield Parser("setup at the platform", lambda data: task().feature_trainer(keys()).handle(
         Message("bank", "setup", data)), lambda: [SETUP.pack(60, 60, 3) + widths + public], handled, 4)
+    yield Parser("setup of opened scores", lambda data: open_score.FeatureSolver(
+        task().platform, task().config("platform")).handle(Message("bank", "setup", data)),
+        lambda: [open_score.SETUP.pack(60, 3) + public],
+        ("protocols.scorecard.open_score.Solver.handle", "protocols.scorecard.open_score.Solver._parse_setup"), 4)
     for kind, good in (("init", bytes(64)), ("step.size", b"\0"), ("coefficients", bytes(48))):
         yield Parser(f"{kind} of a training", lambda data, kind=kind: _later(kind).handle(
             Message("platform" if kind != "step.size" else "bank", kind, data)), lambda good=good: [good], handled, 8)

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from protocols.node.evidence import export
-from protocols.node.verification import Report, verify
+from protocols.node.verifier.examine import verify_evidence as verify
+from protocols.node.verifier.findings import Report
 from tests.attacks.test_fuzz import STRANGE, damaged, in_json, tree_damaged
 from tests.protocols.node.evidence_federation import KEYS, TRUST, files_of, home_of, lines_of, play, resign
 

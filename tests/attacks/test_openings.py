@@ -177,7 +177,7 @@ def test_a_key_opens_no_more_numbers_than_its_security_allows(training: Watched)
     """Each opened number lowers the key's dimension by at most one; two go to the norms."""
     training.platform._check_size(3, np.array([MAXIMUM_HINTS - 2]))
     for bank, platform in ((3, MAXIMUM_HINTS - 1), (MAXIMUM_HINTS - 1, 4)):
-        with pytest.raises(DataError, match="at most 1022 whitened columns a side"):
+        with pytest.raises(DataError, match="at most 1022 numbers per key"):
             training.platform._check_size(bank, np.array([platform]))
 
 

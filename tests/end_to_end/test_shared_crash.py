@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Federation(tmp_path_factory.mktemp("c"), tables, minimum_rows=1000, rules=policy_rules("strict", 0, "shared")) as running:
+    with Federation(tmp_path_factory.mktemp("c"), tables, minimum_rows=1000,
+                    rules=policy_rules("strict", 0, "shared")) as running:
         yield running
 
 

@@ -25,7 +25,7 @@ PUBLIC = {  # fields that print and may: signatures, public keys, digests, roots
     "SignedAgreement.signatures", "Checkpoint.root", "SignedCheckpoint.signature", "CheckpointMessage.proof",
     "_Child.process", "AlignmentParams.session", "Route.agreement",
     "LinkConfig.peer_public_key", "LinkConfig.agreement", "Handled.digest", "Slot.digests", "Slot.pieces", "Slot.total",
-    "Request.canonical", "Countersigned.countersignature", "NodeEvidence.files", "NodeEvidence.public",
+    "Request.canonical", "Setup.tag", "Countersigned.countersignature", "NodeEvidence.files", "NodeEvidence.public",
 }
 
 

@@ -226,6 +226,7 @@ WORDS_ZH: dict[str, Any] = {
         "maximum_polish": "严格训练之后，训练样本的分数至多再公开 {value} 次。",
         "maximum_opened_rank": "同一批训练样本的分数，所有任务累计的公开次数至多为其背后列数的 {value} 倍。",
         "minimum_columns": "公开的分数背后至少有 {value} 列。",
+        "maximum_snapshots_per_person": "权重保持共享的模型对同一个人至多按 {value} 个数据版本评分。",
         "sensitivity_allowed": "可以参与的列的敏感级别：{value}。",
         "maximum_message_bytes": "超过 {value} 字节的消息一律拒绝。",
         "tile_cache_bytes": "处理后各列的工作内存：{value} 字节（与隐私无关）。",
