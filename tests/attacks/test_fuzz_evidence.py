@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protocols.errors import SealscoreError
 from protocols.node.evidence import export
 from protocols.node.verifier.examine import verify_evidence as verify
 from protocols.node.verifier.findings import Report
@@ -44,6 +45,14 @@ def judged(folder: Path) -> Report:
     return report
 
 
+def sign_anew(folder: Path, lines: list[bytes]) -> None:
+    """As a node with its key can; of lines that are no records nothing is derived, so the old derivations stay."""
+    try:
+        resign(folder, lines)
+    except SealscoreError:
+        resign(folder)
+
+
 @SIGNED_BY_ITS_NODE
 @given(st.integers(0, 100), st.integers(0, 7), st.integers(0, 2**24), st.integers(0, 2**64 - 1))
 def test_a_file_that_was_damaged(pack: Path, which: int, kind: int, place: int, word: int) -> None:
@@ -69,7 +78,7 @@ def test_a_log_that_its_node_wrote_anew(pack: Path, line: int, place: int, stran
     at = line % len(lines)
     lines[at] = in_json(tree_damaged(json.loads(lines[at]), place, strange), canonical)
     try:
-        resign(bank, lines)
+        sign_anew(bank, lines)
         report = judged(pack)
         same = before[bank / "log.jsonl"] == (bank / "log.jsonl").read_bytes()
         assert same or at >= vouched or not report.holds
