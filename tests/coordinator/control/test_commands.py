@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from coordinator import launch, plan_cli, run_cli
 from coordinator.config import CONFIG_VARIABLE, load_config
 from coordinator.registry import ATTEMPTS, Registry
 from protocols.errors import SealscoreError
-from protocols.node.supervise import free_port
+from protocols.node.supervise import environment, free_port, script
 from protocols.plan import Plan
 
 RUN = "r-00000000000000aa"
@@ -188,7 +189,8 @@ def test_serving_means_a_living_process(config):
     assert not launch.is_serving(config)
 
 
-def test_serve_names_a_busy_port(tmp_path: Path, capsys):
+def test_serve_names_a_busy_port(tmp_path: Path):
+    """As a process of its own: a coordinator refuses to start beside the parties' code."""
     import socket
 
     from coordinator.certs import PartySpec, init_federation
@@ -204,5 +206,6 @@ def test_serve_names_a_busy_port(tmp_path: Path, capsys):
             + "".join(f'[parties.{n}]\nrole = "{n}"\nidentity = "{made[n].hex()}"\n'
                       f'supernode_public_key = "n/{n}/flower/supernode.pub"\n' for n in ("bank", "platform"))
         )
-        assert coordinator_cli.main(["serve", str(path)]) == 2
-    assert f"listen.front = 127.0.0.1:{port} cannot be used" in capsys.readouterr().err
+        done = subprocess.run([script("sealscore"), "coordinator", "serve", str(path)], capture_output=True, text=True,
+                              timeout=60, env=environment())
+    assert done.returncode == 2 and f"listen.front = 127.0.0.1:{port} cannot be used" in done.stderr
