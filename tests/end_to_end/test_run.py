@@ -94,7 +94,6 @@ def assert_one_sentence(done: subprocess.CompletedProcess[str], sentence: str) -
 @pytest.mark.parametrize(
     ("settings", "setting", "sentence"),
     [
-        ({"encoding": "woe"}, "encodings", "default rate of its bins"),
         ({"release": "shared"}, "release", "'shared' is asked for, allowed: owner"),
         ({"minimum_intersection": 999}, "minimum_intersection_rows", "at least 1000 are required"),
         ({"purpose": "marketing"}, "purposes", "allowed: credit-scoring"),
