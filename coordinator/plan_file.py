@@ -39,8 +39,6 @@ def problems(plan: Plan, config: CoordinatorConfig, catalogues: Catalogues) -> l
         elif party in catalogues:
             found += _table_problems(party, part.table, part.columns, catalogues[party], party in plan.label_parties)
     found += _schema_problems(plan, catalogues)
-    if plan.model.release == "shared":
-        found.append("model.release = 'shared' is refused in this version; choose owner")
     return found
 
 
@@ -204,6 +202,7 @@ _DEFAULTS = (
     "steps = 8                        # full-batch steps, fixed in advance",
     "l2 = 0.001                       # ridge per row on whitened coordinates",
     "polish = 0                       # 1, 2: open training scores to the bank, go on to the maximum likelihood",
+    'release = "owner"                # each side gets its coefficients; "shared": nobody does, both score together',
     "",
     "[alignment]",
     'rows = "common"                  # people whom all platforms know; "covered": whom at least one knows',

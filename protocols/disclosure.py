@@ -123,6 +123,8 @@ def _learned(plan: Plan, learner: str) -> list[str]:
 
 def _never(plan: Plan) -> tuple[str, ...]:
     kept = ["a value of a column of another party, and who is in a table without being shared"]
+    if plan.model.release == "shared":
+        kept.append("a coefficient of the model, not even of the own columns")
     if plan.kind == "train":
         kept.append("a label, residual or gradient (but the bank its own labels)")
         if not any(kind.per_row and kind.rows == "training" for kind in _opened(plan)):

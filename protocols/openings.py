@@ -18,7 +18,7 @@ Rows = Literal["aligned", "training", "calibration", "test", "scored"]
 BOTH_WAYS = (("bank", "platform"), ("platform", "bank"))
 BETWEEN_BANKS = (("bank", "bank"),)
 TO_BANK = (("platform", "bank"),)
-
+JOINT_SCORE = "the joint model's score of each {} row, under a flood of 1/64, which the bank rounds to 1/32"
 
 
 def _always(plan: Plan) -> bool:
@@ -51,6 +51,7 @@ class Kind:
     readme: str
     in_parts: bool = False  # comes in several messages that add up; any other is opened once to each learner
     when: Callable[[Plan], bool] = _always  # of which plans, if not all
+    release: Literal["owner", "shared"] | None = None  # of the model's weights; None: whatever becomes of them
 
 
 TABLE = (
@@ -71,18 +72,25 @@ TABLE = (
     Kind("step.size", "train", "train", "the step size, a power of √2",
          (("first bank", "platform"), ("first bank", "bank")), "training", False, "scorecard"),
     Kind("coefficients", "train", "train", "the coefficients of the receiver's own columns",
-         (("first bank", "platform"), ("first platform", "bank")), "training", False, "scorecard"),
+         (("first bank", "platform"), ("first platform", "bank")), "training", False, "scorecard",
+         release="owner"),
     Kind("scores.training", "train", "train", "the score of each training row, to 2^-16: in polish of all parties "
          "together, in the open-score variant the platform's part in a direction that nobody knows; as often as the "
-         "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores),
+         "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores, release="owner"),
     Kind("scores.calibration", "train", "evaluate", "the platforms' part of the score of each calibration row, in "
-         "steps of 1/32", TO_BANK, "calibration", True, "scorecard"),
+         "steps of 1/32", TO_BANK, "calibration", True, "scorecard", release="owner"),
     Kind("scores.test", "train", "evaluate", "the platforms' part of the score of each test row, in steps of 1/32",
-         TO_BANK, "test", True, "scorecard"),
+         TO_BANK, "test", True, "scorecard", release="owner"),
+    Kind("shared.calibration", "train", "evaluate", JOINT_SCORE.format("calibration"), TO_BANK, "calibration", True,
+         "sharedscore", release="shared"),
+    Kind("shared.test", "train", "evaluate", JOINT_SCORE.format("test"), TO_BANK, "test", True, "sharedscore",
+         release="shared"),
     Kind("verdict", "train", "evaluate", "whether the joint model was better than the bank's own",
          (("bank", "platform"), ("bank", "bank")), "test", False, "scorecard"),
     Kind("scores.batch", "score", "score", "the platforms' part of the score of each scored row, in steps of "
-         "1/32; training rows may be among them", TO_BANK, "scored", True, "scorecard"),
+         "1/32; training rows may be among them", TO_BANK, "scored", True, "scorecard", release="owner"),
+    Kind("shared.batch", "score", "score", JOINT_SCORE.format("scored") + "; training rows may be among them", TO_BANK,
+         "scored", True, "sharedscore", release="shared"),
 )
 KINDS = {kind.name: kind for kind in TABLE}
 
@@ -95,14 +103,15 @@ def kind_of(name: str) -> Kind:
     return KINDS[name]
 
 
-def allowed(run: str, name: str) -> bool:
-    """Whether a run of kind train or score may open this."""
-    return kind_of(name).run in (None, run)
+def allowed(run: str, name: str, release: str = "owner") -> bool:
+    """Whether a run of kind train or score may open this; `release`: what becomes of the weights of its model."""
+    kind = kind_of(name)
+    return kind.run in (None, run) and kind.release in (None, release)
 
 
 def expected(plan: Plan, giver: str, learner: str) -> list[Kind]:
     """What a run of this plan opens from one party to another, in the order of the phases."""
-    return [kind for kind in TABLE if allowed(plan.kind, kind.name) and kind.when(plan)
+    return [kind for kind in TABLE if allowed(plan.kind, kind.name, plan.model.release) and kind.when(plan)
             and any(giver in seated(plan, one) and learner in seated(plan, other) for one, other in kind.routes)]
 
 

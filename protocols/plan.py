@@ -166,6 +166,9 @@ class Plan(Strict):
             raise ValueError("model.woe_rho belongs to model.encoding = 'woe'")
         if (self.kind == "score") != (self.model_id is not None):
             raise ValueError("model_id belongs to a plan of kind score, and only there")
+        if self.model.release == "shared" and len(self.parties) > 2:
+            raise ValueError("model.release = 'shared' has one bank and one platform: floods of several platforms "
+                             "would add up in an opened score; choose owner")
         self._openings_fit()
         return self._banks_agree()
 
@@ -181,8 +184,9 @@ class Plan(Strict):
         if open_score and (len(self.label_parties) > 1 or len(self.feature_parties) > 1):
             raise ValueError("variant = 'open-score' trains one bank with one platform; name one of each, or take "
                              "variant = 'strict'")
-        if open_score and model.release != "owner":
-            raise ValueError("variant = 'open-score' needs release = 'owner'")
+        if model.score_openings and model.release != "owner":
+            raise ValueError("model.release = 'shared' opens no score of a training row; leave out variant and polish, "
+                             "or choose owner")
 
     def _banks_agree(self) -> Self:
         """Several banks train common coefficients, so they bring the same columns, in bins."""

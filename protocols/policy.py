@@ -41,7 +41,7 @@ class Policy(Strict):
     encodings: tuple[Literal["dummy", "numeric", "woe"], ...] = ("dummy",)
     activations: tuple[Literal["anchored", "deg1", "deg3"], ...] = ("anchored",)
     alignments: tuple[Literal["common", "covered"], ...] = ("common",)
-    release: tuple[Literal["owner"], ...] = ("owner",)
+    release: tuple[Literal["owner", "shared"], ...] = ("owner",)
     minimum_intersection_rows: int = Field(1000, ge=256)
     minimum_bin_rows: int = Field(20, ge=20)
     maximum_steps: int = Field(32, ge=1, le=64)
@@ -57,6 +57,8 @@ class Policy(Strict):
                                           "bins (woe) may spend, all runs and platforms added up; left out: exact "
                                           "counts too")
     minimum_columns: int = Field(4, ge=1, description="columns behind an opened score: one alone would show its bins")
+    maximum_snapshots_per_person: int = Field(12, ge=1, description="versions of a person's data that one model with "
+                                              "shared weights may score")
     minimum_change_rows: int = Field(1000, ge=1, description="between two trainings the people shared with a peer are "
                                      "the same, or differ by at least so many")
     parameter_sets: tuple[Literal["product", "slots"], ...] = ("product", "slots")
@@ -203,6 +205,16 @@ class Policy(Strict):
         above = sorted(column for column in columns if levels[column] > listed[column])
         if above:
             raise PolicyRefused(setting, f"{', '.join(above)} are declared at a higher level than is listed there")
+
+    def check_versions(self, versions: int) -> None:
+        """Refuse to open one more score of a person with a model whose weights stay shared; `versions`: of the data of
+        the person with most of them, this run's included."""
+        if versions > self.maximum_snapshots_per_person:
+            raise PolicyRefused(
+                "maximum_snapshots_per_person",
+                f"this run would open the score of a person under {versions} versions of the data with one model, at "
+                f"most {self.maximum_snapshots_per_person} are allowed; train a new model, or score data as they were",
+            )
 
     def _allows_woe(self, rho: float, encoding: str) -> bool:
         return encoding != "woe" or self.maximum_woe_rho is None or 0 < rho <= self.maximum_woe_rho + 1e-9

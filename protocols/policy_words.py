@@ -17,7 +17,8 @@ SENTENCES: dict[str, str] = {
     "kinds": "Runs of these kinds may be started: {value} (train makes a model, score opens scores of common people).",
     "encodings": "Columns may be turned into numbers in these ways: {value}.",
     "alignments": "Whose rows a run may take: {value} (common: known to all platforms; covered: to at least one).",
-    "release": "Who may get the coefficients of a model: {value} (owner: each party those of its own columns).",
+    "release": "Who may get the coefficients of a model: {value} (owner: each party those of its own columns; shared: "
+               "nobody, both sides score together).",
     "minimum_intersection_rows": "No run goes on with fewer than {value} people in common with a peer.",
     "minimum_bin_rows": "No bin of a column may hold fewer than {value} training rows.",
     "maximum_steps": "A training may take at most {value} steps.",
@@ -36,6 +37,8 @@ SENTENCES: dict[str, str] = {
     "maximum_opened_rank": "Openings of training scores that share a person, all runs added up, may come to at most "
                            "{value:g} of the number of this platform's whitened columns.",
     "minimum_columns": "An opened score of this party must rest on at least {value} of its columns.",
+    "maximum_snapshots_per_person": "A model whose weights stay shared may score a person under at most {value} "
+                                    "versions of the data.",
     "minimum_change_rows": "Between two trainings the people shared with a peer are the same or differ by at least "
                            "{value}.",
     "parameter_sets": "Encryption may use these parameter sets: {value} (product: 178 bits of modulus, slots: 218, "

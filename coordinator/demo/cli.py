@@ -32,6 +32,7 @@ MARK = ".sealscore-demo"
 ENCODINGS = ("dummy", "numeric", "woe")
 ACTIVATIONS = ("anchored", "deg1", "deg3")
 VARIANTS = ("strict", "open-score")
+RELEASES = ("owner", "shared")
 FEWEST_ROWS, USUAL_ROWS = 1_000, 20_000
 NUMERIC_LEVELS = 2  # a numeric column has as many coefficients as one of two bins
 
@@ -52,6 +53,7 @@ def demo(
     banks: Annotated[int, typer.Option(min=1, max=MOST_BANKS, help="banks of the synthetic data")] = 1,
     platforms: Annotated[int, typer.Option(min=1, max=MOST_PLATFORMS, help="platforms of the synthetic data")] = 1,
     steps: Annotated[int, typer.Option(min=1, max=32, help="gradient steps")] = 8,
+    release: Annotated[str, typer.Option(help="owner: each side gets its coefficients; shared: nobody does")] = "owner",
     bins: Annotated[int | None, typer.Option(
         min=2, max=32, help="bins per number (dummy, woe); default by rows")] = None,
     variant: Annotated[str, typer.Option(help="strict, or open-score: the bank opens training scores")] = "strict",
@@ -66,6 +68,7 @@ def demo(
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     _check_encoding(encoding, banks, with_ablations)
     _check_activation(activation, banks)
+    _check_release(release, banks, platforms)
     _check_parties(bank_csv, platform_csv, banks, platforms, with_ablations)
     _check_openings(variant, polish, banks, platforms)
     rows, bins = _sizes(rows, bins, banks, platforms, with_ablations and encoding == "dummy", say)
@@ -73,8 +76,8 @@ def demo(
     _clear(out)
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
     settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
-                "activation": activation, "variant": variant, "polish": polish}
-    rules = setting.opening_rules(variant, polish)
+                "activation": activation, "release": release, "variant": variant, "polish": polish}
+    rules = setting.policy_rules(variant, polish, release)
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
     metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
     typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
@@ -96,6 +99,14 @@ def _check_activation(activation: str, banks: int) -> None:
         raise UsageError(f"activation {activation!r} is not offered: choose {' or '.join(ACTIVATIONS)}")
     if activation != "anchored" and banks > 1:
         raise UsageError("several banks train with the anchored activation; leave --activation out")
+
+
+def _check_release(release: str, banks: int, platforms: int) -> None:
+    if release not in RELEASES:
+        raise UsageError(f"release {release!r} is not offered: choose {' or '.join(RELEASES)}")
+    if release == "shared" and (banks, platforms) != (1, 1):
+        raise UsageError("weights stay shared between one bank and one platform; leave --release or --banks and "
+                         "--platforms out")
 
 
 def _check_parties(bank_csv: Path | None, platform_csv: Path | None, banks: int, platforms: int, fewer: bool) -> None:

@@ -17,6 +17,8 @@ MEANING = {
     "step.size": "the step size, a power of the square root of 2, to the platform",
     "scores.calibration": "the platform's part of each calibration row's score, to the bank, rounded to 2^-5",
     "scores.test": "the platform's part of each test row's score, to the bank, rounded to 2^-5",
+    "shared.calibration": "the joint score of each calibration row, to the bank, under a flood of 2^-6",
+    "shared.test": "the joint score of each test row, to the bank, under a flood of 2^-6",
     "woe.counts": "defaults among the training rows of each of a platform's bins, to that platform",
     "verdict": "whether the joint model was better than the bank's own, to the platforms and the other banks",
 }
@@ -26,9 +28,11 @@ _WOE = ("how many of the training rows in each of its bins defaulted (encoding w
         "woe_rho is above 0, so epsilon is infinite")
 
 
-def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str]
+def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str], shared: bool = False
             ) -> dict[str, list[str]]:
-    """Sentences by party, and what the coordinator learned."""
+    """Sentences by party, and what the coordinator learned; `shared`: nobody got coefficients."""
+    if shared:
+        return _with_shared_weights(metrics, source)
     if len(banks) > 1:
         return _among_banks(metrics, source, banks, platforms)
     told = _of_two(metrics, source) if len(platforms) == 1 else _among_platforms(metrics, source, platforms)
@@ -60,6 +64,17 @@ def _of_two(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
             "the metrics in the model card; no row, no coefficient, no key",
             f"data of this run: {source}",
         ],
+    }
+
+
+def _with_shared_weights(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
+    of_two = _of_two(metrics, source)
+    holdout = metrics["rows_calibration"] + metrics["rows_test"]
+    bank, platform = of_two[LABEL], of_two[FEATURE]
+    return of_two | {
+        LABEL: [*bank[:2], f"the joint score of {holdout:,} calibration and test rows, to 2^-6; of no training row",
+                "two norms from which the step size follows; no coefficient, not even of its own columns"],
+        FEATURE: [*platform[:2], "the step size; no coefficient, not even of its own columns", platform[-1]],
     }
 
 

@@ -75,7 +75,8 @@ def bank_figures(bank: str, facts: Facts, pooled: dict[str, Any], rows: int) -> 
 
 def _coefficients(told: dict[str, Any]) -> int:
     """Without the intercept."""
-    return len(told["half"]["coefficients"])
+    half = told["half"]
+    return len(half["coefficients"]) if "coefficients" in half else len(half["whitening"]["rotation"][0])
 
 
 def _platforms_only(bank: str, pooled: dict[str, Any], outcomes: Sequence[Outcome]) -> dict[str, float]:

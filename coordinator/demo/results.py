@@ -49,7 +49,7 @@ def oracle(
 
 
 def _halves(facts: Facts) -> dict[str, dict[str, Any]]:
-    return {party: {key: told["half"][key] for key in ("encoder", "whitening", "coefficients")}
+    return {party: {key: told["half"][key] for key in ("encoder", "whitening", "coefficients") if key in told["half"]}
             for party, told in facts.items()}
 
 
@@ -85,7 +85,8 @@ def write_report(
         "curves": first["curves"], "calibration": first["calibration"], "lift": first["lift"],
         "columns": {party: facts[party]["report"]["columns"] for party in facts},
         "phases": metrics["phases"], "openings": metrics["openings"], "openings_meaning": MEANING,
-        "learned": learned(metrics, source, banks, [party for party in facts if party not in banks]),
+        "learned": learned(metrics, source, banks, [party for party in facts if party not in banks],
+                           shared=first.get("release") == "shared"),
         "agreement": {"digest": summary["agreement"], "parties": fingerprints},
     }
     if len(banks) > 1:

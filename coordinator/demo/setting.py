@@ -79,14 +79,15 @@ def _lines(path: Path) -> int:
         return sum(1 for row in csv.reader(file) if row) - 1
 
 
-def opening_rules(variant: str, polish: int) -> list[str]:
-    """What the demo's policies must allow beyond the default, for a plan that opens scores of training rows."""
+def policy_rules(variant: str, polish: int, release: str) -> list[str]:
+    """What the demo's policies allow beyond the default, for a plan that opens training scores or shares weights."""
     rules = ['variants = ["strict", "open-score"]'] if variant != "strict" else []
-    return [*rules, f"maximum_polish = {polish}"] if polish else rules
+    rules += [f"maximum_polish = {polish}"] if polish else []
+    return [*rules, f"release = {json.dumps([release])}"] if release != "owner" else rules
 
 
 def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int,
-              activation: str = "anchored", variant: str = "strict", polish: int = 0) -> str:
+              activation: str = "anchored", release: str = "owner", variant: str = "strict", polish: int = 0) -> str:
     """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each."""
     banks = [party for party in parties if is_bank(party)]
     labels = f'label_party = "{banks[0]}"' if len(banks) == 1 else f"label_parties = {json.dumps(banks)}"
@@ -97,6 +98,7 @@ def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: 
                   f"columns = {json.dumps(setting.tables[party].columns)}", ""]
     lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}"]
     lines += [f"activation = {json.dumps(activation)}"] if activation != "anchored" else []
+    lines += [f"release = {json.dumps(release)}"] if release != "owner" else []
     lines += [f"variant = {json.dumps(variant)}"] if variant != "strict" else []
     lines += [f"polish = {polish}", ""] if polish else [""]
     if setting.minimum_intersection != USUAL_INTERSECTION:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from parties.bank.side import BankSide
+from parties.bank.shared_side import bank_side
 from parties.runtime import doctor
 from parties.runtime.cli import party_app
 from parties.runtime.config import LoadedParty
@@ -22,7 +22,7 @@ from protocols.node.node_file import NodeFile
 
 def main(argv: list[str]) -> int:
     """Entry point of `sealscore bank`."""
-    app = party_app("bank", BankSide)
+    app = party_app("bank", bank_side)
     app.command()(scores)
     return cli.run(app, argv, "bank")
 
@@ -38,4 +38,4 @@ def scores(
 
 def examine(node: NodeFile) -> Iterable[Finding]:
     """What `sealscore doctor` finds at a bank."""
-    return doctor.examine(node, BankSide)
+    return doctor.examine(node, bank_side)

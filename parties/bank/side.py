@@ -28,6 +28,8 @@ from protocols.scorecard.open_score import LabelSolver
 from protocols.scorecard.polynomial import bank_role
 from protocols.scorecard.training import Coefficients, TrainingConfig
 
+Judge = Callable[[dict[str, np.ndarray]], bool]
+
 
 class BankSide:
     """Label party."""
@@ -61,7 +63,7 @@ class BankSide:
         own = self._bank_only(own_slices.columns[TRAIN], labels, plan)
         if plan.model.variant == "open-score":
             return LabelSolver(own_slices.columns[TRAIN], labels, own, keys(), config)
-        columns = _with_intercept(own_slices.columns[TRAIN])
+        columns = with_intercept(own_slices.columns[TRAIN])
         return bank_role(config)(columns, labels, own, keys(), config, peer_public, circle)
 
     def _bank_only(self, columns: np.ndarray, labels: np.ndarray, plan: Plan) -> np.ndarray:
@@ -81,20 +83,27 @@ class BankSide:
         self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str
     ) -> LabelHoldout:
         """Receive the platforms' part of the hold-out scores and judge the joint model."""
+        features, judge = self._judgement(table, prepared, plan)
+
+        def judge_parts(scores: dict[str, np.ndarray]) -> bool:
+            return judge({name: features[name] @ own.own + scores[name] for name in HOLDOUT})
+
+        self._judge = judge_parts
+        return LabelHoldout(plan.feature_parties, {name: len(features[name]) for name in HOLDOUT}, judge_parts)
+
+    def _judgement(self, table: Table, prepared: Prepared, plan: Plan) -> tuple[dict[str, np.ndarray], Judge]:
+        """Own columns of each hold-out slice, ones first, and what judges the joint model by its scores there."""
         slices = _only(prepared)
-        labels = {name: self._labels(table, slices, part) for name, part in _HOLDOUT.items()}
-        features = {name: _with_intercept(slices.columns[part]) for name, part in _HOLDOUT.items()}
+        labels = {name: self._labels(table, slices, part) for name, part in HOLDOUT.items()}
+        features = {name: with_intercept(slices.columns[part]) for name, part in HOLDOUT.items()}
         alone = self._bank_only(slices.columns[TRAIN], self._labels(table, slices, TRAIN), plan)
 
-        def judge(scores: dict[str, np.ndarray]) -> bool:
-            joint = {name: features[name] @ own.own + scores[name] for name in _HOLDOUT}
-            bank_only = {name: features[name] @ alone for name in _HOLDOUT}
+        def judge(joint: dict[str, np.ndarray]) -> bool:
+            bank_only = {name: features[name] @ alone for name in HOLDOUT}
             self._evaluation = evaluate_slices(labels, joint, bank_only)
             return self._evaluation.better
 
-        role = LabelHoldout(plan.feature_parties, {name: len(labels[name]) for name in _HOLDOUT}, judge)
-        self._judge = judge
-        return role
+        return features, judge
 
     def verdict(self, role: Role) -> bool:
         """Whether the joint model is better than the bank's own on the hold-out."""
@@ -121,13 +130,17 @@ class BankSide:
 
     def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any]:
         """Identifier and calibrated probability of default of each aligned row, in the order of the table."""
-        joint = half["intercept"] + partial_scores(table, rows, half) + role.result()
+        joint = self._log_odds(role, table, rows, half)
         probability = Calibration.from_json(half["calibration"]).probability(joint)
         order = np.argsort(rows)
         return {
             "id": [table.ids[row] for row in rows[order]],
             "probability_of_default": [round(float(p), 4) for p in probability[order]],
         }
+
+    def _log_odds(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> np.ndarray:
+        """Of the joint model, before calibration, (len(rows),)."""
+        return half["intercept"] + partial_scores(table, rows, half) + role.result()
 
     def report(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
         """Points of the own columns and the whole evaluation."""
@@ -145,7 +158,7 @@ class BankSide:
         return self._evaluated(role).card()
 
 
-_HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
+HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
 
 
 def _only(prepared: Prepared) -> Slices:
@@ -154,5 +167,6 @@ def _only(prepared: Prepared) -> Slices:
     return slices
 
 
-def _with_intercept(columns: np.ndarray) -> np.ndarray:
+def with_intercept(columns: np.ndarray) -> np.ndarray:
+    """A column of ones before the others."""
     return np.hstack([np.ones((len(columns), 1)), columns])

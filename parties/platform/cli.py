@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from parties.platform.side import PlatformSide
+from parties.platform.shared_side import platform_side
 from parties.runtime import doctor
 from parties.runtime.cli import party_app
 from protocols.node import cli
@@ -13,9 +13,9 @@ from protocols.node.node_file import NodeFile
 
 def main(argv: list[str]) -> int:
     """Entry point of `sealscore platform`."""
-    return cli.run(party_app("platform", PlatformSide), argv, "platform")
+    return cli.run(party_app("platform", platform_side), argv, "platform")
 
 
 def examine(node: NodeFile) -> Iterable[Finding]:
     """What `sealscore doctor` finds at a platform."""
-    return doctor.examine(node, PlatformSide)
+    return doctor.examine(node, platform_side)

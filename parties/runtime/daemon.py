@@ -51,7 +51,8 @@ class Daemon:
     """`start()`, then it serves until `stop()`."""
 
     def __init__(
-        self, party: LoadedParty, side: Callable[[], Side], on_frame: Callable[[str, bytes], None] = lambda way, b: None
+        self, party: LoadedParty, side: Callable[..., Side],
+        on_frame: Callable[[str, bytes], None] = lambda way, b: None,
     ):
         self._party, self._side = party, side
         self._identity = load_identity(party.home)
@@ -264,6 +265,8 @@ class Daemon:
             raise SealscoreError(f"model {plan.model_id} was not published")
         if not may_score(half.get("parties", {}), seats(plan)):
             raise SealscoreError(f"model {plan.model_id} was trained by other parties than the plan names")
+        if half.get("release", "owner") != plan.model.release:
+            raise SealscoreError(f"model {plan.model_id} was trained with another model.release than the plan names")
         table = self._party.table(plan.parties[self._party.name].table)
         taken = sorted({column["column"] for column in half["encoder"]["columns"]})
         missing = sorted(set(taken) - set(table.columns))

@@ -21,19 +21,21 @@ from protocols.role import Message, Opening
 
 LEDGER = "ledger.openings"
 COEFFICIENTS, WOE_COUNTS = "coefficients", "woe.counts"
-EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS})  # what the ledger of releases counts, once it was opened
+# what a training gives of its model: the ledgers keep whom it was about, once it was opened
+EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS, "shared.calibration", "shared.test"})
 TRAINING_SCORES = "scores.training"  # as often as the plan says; each platform limits it across runs (releases.py)
 TIMES = "ledger.times"  # how often it was, by learner
 
 
 class Egress:
-    """The door of one run. `kind` is the plan's kind; `note(kind, learner, numbers)` keeps the node's own ledger;
-    `score_openings`: how often the plan opens training rows' scores."""
+    """The door of one run. `kind` is the plan's kind, `release` what becomes of its weights; `note(kind, learner,
+    numbers)` keeps the node's own ledger; `score_openings`: how often the plan opens training rows' scores."""
 
     def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog,
-                 note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None, score_openings: int = 0):
+                 note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None, release: str = "owner",
+                 score_openings: int = 0):
         self._run, self._kind, self._store, self._audit, self._note = run, kind, store, audit, note
-        self._score_openings = score_openings
+        self._release, self._score_openings = release, score_openings
 
     def release(
         self,
@@ -69,8 +71,9 @@ class Egress:
 
     def _count(self, opening: Opening, ledger: dict[str, dict[str, int]], times: dict[str, int]) -> None:
         scores = opening.kind == TRAINING_SCORES
-        if not openings.allowed(self._kind, opening.kind) or (scores and not self._score_openings):
-            raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}")
+        if not openings.allowed(self._kind, opening.kind, self._release) or (scores and not self._score_openings):
+            raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}" + (
+                "" if self._release == "owner" else f" when release = {self._release!r}"))
         learners = ledger.setdefault(opening.kind, {})
         if scores:
             times[opening.learner] = times.get(opening.learner, 0) + 1

@@ -29,6 +29,7 @@ from parties.runtime.preparation import Prepared, prepare, slices_of
 from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
 from parties.runtime.scores import write_scores
+from parties.runtime.sharing import Sharing
 from parties.runtime.side import ParallelMap, Side
 from parties.runtime.tables import Table, load_table
 from parties.runtime.vault import Vault
@@ -50,7 +51,7 @@ from protocols.plan import Plan, seats
 from protocols.psi.parameters import UNKNOWN, Alignment
 from protocols.psi.slices import TRAIN
 from protocols.role import Role
-from protocols.scorecard.training import Coefficients, TrainingConfig
+from protocols.scorecard.training import Trained, TrainingConfig
 from protocols.scorecard.verdicts import Verdicts
 from protocols.scorecard.whitening import Whitening
 from protocols.state import pack, unpack
@@ -68,7 +69,7 @@ class Node:
     """What a run needs of its daemon."""
 
     party: LoadedParty
-    side: Callable[[], Side]
+    side: Callable[..., Side]  # given a `Sharing` where weights stay shared
     identity: IdentityKey
     audit: AuditLog
     vault: Vault
@@ -123,7 +124,8 @@ class Phases:
         self._people = people
         self._node, self._agreement, self._plan = node, agreement, agreement.plan
         self._run, self._name, self._identities = agreement.run, node.party.name, identities
-        self._store, self._drive, self._side = store, drive, node.side()
+        self._store, self._drive = store, drive
+        self._side = node.side(self._sharing()) if agreement.plan.model.release == "shared" else node.side()
         self._circle: Circle | None = None
         self._lacking = 0  # training rows that a party has no columns for
         self._counted = 0  # event counts without noise that were opened (woe): equations, as coefficients are
@@ -256,14 +258,15 @@ class Phases:
 
     # -- train
 
-    def train(self, prepared: Prepared) -> Coefficients:
-        """The training; what is left are the own coefficients."""
+    def train(self, prepared: Prepared) -> Trained:
+        """The strict training; what is left are the own coefficients, or shares of all."""
         model, plan = self._plan.model, self._plan
         self._limit_openings(prepared)
         check = functools.partial(self._check_release, prepared)
         config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
                                 self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
-                                model.event_rate, model.polish, model.polish_steps, model.openings)
+                                model.event_rate, model.polish, model.polish_steps, model.openings,
+                                shared=model.release == "shared")
         public = self._store.get("train.peer_public")
         role = self._side.trainer(self._table(), prepared, plan, self._keys, config, public, self._circle)
         return self._drive("train", role)
@@ -281,10 +284,14 @@ class Phases:
         """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused.
 
         A platform's coefficients are equations about the labels of the people whom it knows, so no others count.
+        Weights that stay shared are equations to nobody.
         """
+        released = coefficients if self._plan.model.release == "owner" else 0
+        if released + self._counted == 0:
+            return
         ids = self._table().ids
         people = [ids[row] for row in prepared.training_rows]
-        self._check_equations(people, rows, coefficients, self._counted)
+        self._check_equations(people, rows, released, self._counted)
 
     def _check_equations(self, people: list[str], rows: int, coefficients: int, counts: int) -> None:
         releases = self._node.releases
@@ -305,7 +312,7 @@ class Phases:
 
     # -- evaluate
 
-    def evaluate(self, prepared: Prepared, own: Coefficients) -> None:
+    def evaluate(self, prepared: Prepared, own: Trained) -> None:
         """Calibrate and judge on the hold-out; keep the own half, pending, or fail closed."""
         roles = [self._hold_out(prepared, own, bank) for bank in roster.own_banks(self._plan, self._name)]
         if not self._all_say_yes(all(map(self._side.verdict, roles))):
@@ -314,7 +321,7 @@ class Phases:
             raise RunFailed(self._name, "evaluate", cause, "take other columns or another encoding")
         self._keep(prepared, own, roles[0])
 
-    def _hold_out(self, prepared: Prepared, own: Coefficients, bank: str) -> Role:
+    def _hold_out(self, prepared: Prepared, own: Trained, bank: str) -> Role:
         role = self._side.holdout(self._table(), prepared, self._plan, own, self._name, bank)
         self._drive("evaluate", role, part=bank)
         return role
@@ -325,7 +332,7 @@ class Phases:
             return own
         return self._drive("evaluate", Verdicts(self._name, banks, own), part="verdicts")
 
-    def _keep(self, prepared: Prepared, own: Coefficients, role: Role) -> None:
+    def _keep(self, prepared: Prepared, own: Trained, role: Role) -> None:
         half = {
             "version": 1, "model_id": model_id(self._run), "run": self._run, "party": self._name,
             "agreement": self._agreement.digest().hex(), "status": "pending", "parties": seats(self._plan),
@@ -333,10 +340,7 @@ class Phases:
             **self._side.half(prepared, own, role),
         }
         self._node.vault.put(model_id(self._run), half)
-        report = self._side.report(prepared, own, role) | {
-            "training": {"rows": own.rows, "columns": len(own.own), "columns_peer": own.columns_peer,
-                         "steps": own.steps, "step_grid": own.grid},
-        } | told(self._plan.model)
+        report = self._side.report(prepared, own, role) | {"training": own.card} | told(self._plan.model)
         self._store.put("report", json.dumps(report).encode())
         self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
 
@@ -357,6 +361,11 @@ class Phases:
             box = scores_box(self._node.identity) if party.config.scores.sealed else None
             target = write_scores(party.state, self._run, columns, box)
             log.info("run %s: scores of %d rows in %s", self._run, len(aligned), target)
+
+    def _sharing(self) -> Sharing:
+        model = self._plan.model_id or model_id(self._run)
+        node = self._node
+        return Sharing(model, node.vault, node.releases, node.party.policy, self._keys, self._store.get)
 
     # -- publish
 

@@ -86,11 +86,15 @@ def transformed(table: Table, rows: np.ndarray, encoder: Encoder, whitening: Whi
     return whitening.transform(encoder.transform(table.take(rows[known]).select(names), known))
 
 
+def columns_of(table: Table, rows: np.ndarray, half: dict[str, Any]) -> np.ndarray:
+    """Whitened columns of the given rows as a published model encodes them, (len(rows), d)."""
+    return transformed(table, rows, Encoder.from_json(half["encoder"]), Whitening.from_json(half["whitening"]))
+
+
 def partial_scores(table: Table, rows: np.ndarray, half: dict[str, Any]) -> np.ndarray:
     """A party's part of the log-odds of the given rows, some of which may be UNKNOWN, (len(rows),), with its half of a
     published model."""
-    encoder, whitening = Encoder.from_json(half["encoder"]), Whitening.from_json(half["whitening"])
-    return transformed(table, rows, encoder, whitening) @ np.array(half["coefficients"])
+    return columns_of(table, rows, half) @ np.array(half["coefficients"])
 
 
 def slices_of(table: Table, rows: np.ndarray, plan: Plan) -> np.ndarray:

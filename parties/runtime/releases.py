@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS release (
   run TEXT PRIMARY KEY, training BLOB NOT NULL, coefficients INTEGER NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (run TEXT PRIMARY KEY, rho REAL NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS opened (run TEXT PRIMARY KEY, times INTEGER NOT NULL, people BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS version (model TEXT NOT NULL, people BLOB NOT NULL, tags BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS woe (
   run TEXT NOT NULL, platform TEXT NOT NULL, sums BLOB NOT NULL, rho REAL NOT NULL, people BLOB NOT NULL,
   PRIMARY KEY (run, platform));
@@ -35,7 +36,7 @@ CREATE TABLE IF NOT EXISTS woe (
 _TAG_BYTES = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WoeSums:
     """Event counts that a run opened to a platform. `sums` names people, labels and bins: equal, the counts are too.
 
@@ -140,6 +141,24 @@ class Releases:
         order = np.argsort(hashes)
         text = hashes[order].tobytes() + np.ascontiguousarray(np.asarray(values)[order]).tobytes()
         return hashlib.blake2b(text, digest_size=32, key=self._salt, person=b"sealscore-same").digest()
+
+    def admit(self, model: str, ids: Iterable[str], tags: np.ndarray, most: int) -> int:
+        """Record that scores of these people are opened with `model`, durable before they are, and give the versions of
+        the person with most of them, these included; nothing is recorded when that is above `most`.
+
+        `tags`: (m,) uint64, which version of each person's data. The same version again counts once.
+        """
+        people = self._hashes(ids)
+        with self._lock, self._db:
+            rows = self._db.execute("SELECT people, tags FROM version WHERE model = ?", (model,)).fetchall()
+            before = [np.stack([np.frombuffer(blob, np.uint64) for blob in row], axis=1) for row in rows]
+            all_of_them = np.unique(np.concatenate([*before, np.stack([people, tags], axis=1)]), axis=0)
+            versions = int(np.unique(all_of_them[:, 0], return_counts=True)[1].max(initial=0))
+            if versions <= most:
+                self._db.execute("DELETE FROM version WHERE model = ?", (model,))
+                self._db.execute("INSERT INTO version VALUES (?, ?, ?)",
+                                 (model, *(all_of_them[:, part].tobytes() for part in (0, 1))))
+        return versions
 
     def _people(self, ids: Iterable[str]) -> np.ndarray:
         """Sorted uint64. All normalisation there is, so that another plan's spelling does not make another person."""

@@ -62,7 +62,7 @@ class RunDriver:
         self._store = RunStore(folder / "run.db", run_box(node.identity, self.run))
         self._people = RunPeople(node.ledger, self.run)
         self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note,
-                              self._plan.model.score_openings)
+                              self._plan.model.release, self._plan.model.score_openings)
         self._halt = threading.Event()
         self._revoked = ""
         self._telling = threading.Lock()

@@ -13,7 +13,7 @@ from protocols.crypto.zero_sharing import Circle
 from protocols.plan import Plan
 from protocols.psi.parameters import AlignmentParams
 from protocols.role import Role
-from protocols.scorecard.training import Coefficients, TrainingConfig
+from protocols.scorecard.training import Trained, TrainingConfig
 
 ParallelMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -39,13 +39,13 @@ class Side(Protocol):
     ) -> Role:
         """The role in training; `circle`: of the banks, at a bank of several."""
 
-    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str) -> Role:
+    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Trained, party: str, bank: str) -> Role:
         """The role of `party` in calibration and evaluation with the rows of `bank`."""
 
     def verdict(self, role: Role) -> bool:
         """Whether the model is kept, from the ended hold-out role."""
 
-    def half(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
+    def half(self, prepared: Prepared, own: Trained, role: Role) -> dict[str, Any]:
         """This party's half of the model, plain JSON."""
 
     def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> Role:
@@ -54,7 +54,7 @@ class Side(Protocol):
     def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any] | None:
         """Columns of the score file, or None at a side that gets no scores."""
 
-    def report(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
+    def report(self, prepared: Prepared, own: Trained, role: Role) -> dict[str, Any]:
         """What this party may look at afterwards: its points per bin, and at the bank the evaluation."""
 
     def metrics(self, role: Role) -> dict[str, float] | None:

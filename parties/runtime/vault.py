@@ -1,6 +1,7 @@
 """Where a party keeps its half of each model: sealed under a key of this node, mode 0600, written whole or not at all.
 
     state/vault/MODEL.sealed   sealed under the model's id: version (8 bytes) | the half, canonical JSON
+    state/vault/MODEL.shares   sealed: keys and shares of a model whose weights stay shared; the half has their SHA-256
     state/vault.index          sealed: the newest version of each half that was ever written or discarded
 
 A file that was changed, swapped with another model's or put back from an older copy is refused. Who puts `vault` and
@@ -54,6 +55,21 @@ class Vault:
         """SHA-256 (hex) of a stored half."""
         return hashlib.sha256(self._body(model_id)).hexdigest()
 
+    def keep_shares(self, model_id: str, data: bytes) -> str:
+        """Store keys and shares beside a half whose weights stay shared; returns their SHA-256 (hex) for the half."""
+        path = self._shares(model_id)
+        replace_private(path, self._box.seal(path.name, data))
+        return hashlib.sha256(data).hexdigest()
+
+    def shares(self, model_id: str) -> bytes:
+        """What `keep_shares` stored; TrustError when it is missing or not what the half names."""
+        path, expected = self._shares(model_id), self.get(model_id).get("shares")
+        data = self._opened(path, path.name) if path.exists() else b""
+        if hashlib.sha256(data).hexdigest() != expected:
+            raise TrustError(f"{path.name}: not the keys and shares that this node's half of the model names; restore "
+                             "both from one backup")
+        return data
+
     def discard(self, model_id: str) -> None:
         """Remove a half that was not published; a copy of it is refused from now on."""
         path = self._path(model_id)
@@ -62,6 +78,7 @@ class Vault:
             if model_id in versions:
                 self._write(versions | {model_id: versions[model_id] + 1})
             path.unlink(missing_ok=True)
+            self._shares(model_id).unlink(missing_ok=True)
 
     def models(self) -> list[str]:
         """Ids of the halves stored here."""
@@ -71,6 +88,9 @@ class Vault:
         if not _MODEL_ID.fullmatch(model_id):
             raise UsageError(f"expected a model id such as m-0123456789abcdef, got {model_id[:40]!r}")
         return self._folder / f"{model_id}.sealed"
+
+    def _shares(self, model_id: str) -> Path:
+        return self._path(model_id).with_suffix(".shares")
 
     def _body(self, model_id: str) -> bytes:
         path = self._path(model_id)

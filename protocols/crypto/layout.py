@@ -11,6 +11,9 @@ fan   many rows, few columns. One upload, expanded by the evaluator into one pol
 The fold f = 1, 2, 4 or 8 trades key switches, which packing and expansion need, for uploads or replies. "compact"
 means dot or fan, whichever suits the shape, with the cheapest fold, and tile where neither does. "dot1" to "dot8" name
 the fold: matrices with equally many rows then have replies that can be added up, however long the rows are.
+
+"column" is a tile one column wide: one upload per column, whatever the number of rows, so that uploads made once serve
+any matrix of these columns; one reply per N rows, the fewest there can be.
 """
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ import numpy as np
 
 from protocols.crypto.params import DEGREE
 
-LayoutName = Literal["tile", "compact", "dot1", "dot2", "dot4", "dot8"]
+LayoutName = Literal["tile", "column", "compact", "dot1", "dot2", "dot4", "dot8"]
 LARGEST_COMPACT = 1024
 """Dot products packed, or columns expanded, at most: bounds the evaluator's memory by 268 MB."""
 FOLDS = (1, 2, 4, 8)
@@ -161,6 +164,8 @@ def layout_of(shape: tuple[int, int], name: LayoutName) -> Layout:
         raise ValueError(f"expected a shape of at least 1×1 and a layout's name, got {rows}×{columns}, {name}")
     if name.startswith("dot"):
         return _dot(rows, columns, int(name[3:]))
+    if name == "column":
+        return Layout("tile", rows, columns, columns_per_tile=1, rows_per_tile=DEGREE)
     if name == "compact" and min(shape) <= LARGEST_COMPACT:
         return min((_compact(rows, columns, fold) for fold in FOLDS), key=_compact_cost)
     width = _tile_columns(rows, columns)

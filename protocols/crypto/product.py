@@ -150,6 +150,11 @@ def _encrypt(keys: KeyPair, chunk: Array, places: Array) -> bytes:
 # ---------------------------------------------------------------- evaluator: answer
 
 
+def check_request(request: bytes, shape: tuple[int, int], layout: LayoutName) -> None:
+    """MalformedMessage unless `answer` would take it; for a request that is kept and answered later."""
+    _operands(layout_of(shape, layout), None, request)
+
+
 def answer(
     tiles: MatrixTiles, peer: PeerKeys, own_share: Array | None, request: bytes, coding: ReplyCoding
 ) -> tuple[bytes, Array]:

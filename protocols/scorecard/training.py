@@ -25,7 +25,7 @@ import struct
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -42,6 +42,7 @@ from protocols.plan import MOST_BANKS
 from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
 from protocols.scorecard.activation import ActivationName
+from protocols.scorecard.shared_weights import SharedEnding, SharedWeights
 from protocols.state import pack, unpack
 
 SETUP = struct.Struct("<QQI")  # training rows of the two, of all banks (declared), columns of the sender's block
@@ -69,11 +70,14 @@ class TrainingConfig:
     polish: int = 0  # openings of z after the strict steps, each followed by polish_steps (reopening.py)
     polish_steps: int = 0
     openings: int = 0  # of the open-score variant (open_score.py)
+    shared: bool = False  # weights stay shared: nobody gets coefficients
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.platforms) <= MOST_SUMMANDS or not 1 <= len(self.banks) <= MOST_BANKS:
             raise ConfigError(f"expected 1 to {MOST_BANKS} banks and 1 to {MOST_SUMMANDS} platforms in a training, got "
                               f"{len(self.banks)} and {len(self.platforms)}")
+        if self.shared and (self.several or self.summed):
+            raise ConfigError("a model whose weights stay shared has one bank and one platform; plan release = 'owner'")
         if self.several and self.activation != "anchored":
             raise ConfigError(f"expected activation 'anchored' for several banks, got {self.activation!r}")
 
@@ -145,8 +149,17 @@ class Coefficients:
     grid: int | None  # of the step size; the open-score variant has none
     steps: int
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the model card says of the training."""
+        return {"rows": self.rows, "columns": len(self.own), "columns_peer": self.columns_peer, "steps": self.steps,
+                "step_grid": self.grid}
 
-class Trainer(Role):
+
+Trained = Coefficients | SharedWeights
+
+
+class Trainer(SharedEnding, Role):
     """Common part of all roles.
 
     `_matrices`: own training columns in fixed point, (n, d) int64, per bank whose rows one holds: a bank its own, a
@@ -166,7 +179,7 @@ class Trainer(Role):
         self._tiles: dict[tuple[str, int, bool], MatrixTiles] = {}
         self._s: dict = {"number": 0, "opened": 0, "grid": None}
         self._await_first()
-        self._result: Coefficients | None = None
+        self._result: Trained | None = None
 
     # -- the Role interface
 
@@ -187,13 +200,13 @@ class Trainer(Role):
             self._s = before
             raise
 
-    def result(self) -> Coefficients | None:
-        """Own coefficients once the training has ended."""
+    def result(self) -> Trained | None:
+        """Own coefficients, or shares of them, once the training has ended."""
         return self._result
 
     def snapshot(self) -> bytes:
         """All state that changes. Own columns, own keys and `peer_public` are given again to the constructor."""
-        done = {} if self._result is None else {"result": self._result.own}
+        done = {"result": self._result.own} if isinstance(self._result, Coefficients) else {}
         return pack(self._s | done)
 
     def restore(self, state: bytes) -> None:
@@ -205,6 +218,8 @@ class Trainer(Role):
             self._layout = self._chosen_layout()
         if "result" in self._s:
             self._result = self._coefficients(self._s.pop("result"))
+        if "share" in self._s:
+            self._result = self._shared()
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -341,7 +356,9 @@ class Trainer(Role):
         config, opened = self._config, self._s["opened"]
         if self._s["number"] < fixed.POWER_PASSES + config.steps + opened * config.polish_steps:
             return self._begin_step()
-        return self._begin_opening() if opened < config.polish else self._release()
+        if opened < config.polish:
+            return self._begin_opening()
+        return self._seal_weights() if config.shared else self._release()
 
     def _flooded(self, share: np.ndarray) -> np.ndarray:
         """All who learn one of the other side's coefficients get the same."""

@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from parties.bank.side import BankSide
-from parties.platform.side import PlatformSide
+from parties.bank.shared_side import bank_side
+from parties.platform.shared_side import platform_side
 from parties.runtime import serve as serving
 from parties.runtime.daemon import Daemon
 from parties.runtime.egress import Egress
@@ -19,7 +19,7 @@ from protocols.crypto.box import Box
 from protocols.crypto.sealing import Session
 from tests.end_to_end.recording import Recorder
 
-SIDES = {"bank": BankSide, "platform": PlatformSide}
+SIDES = {"bank": bank_side, "platform": platform_side}
 SECRETS = ("keys", "align.role.bank", "align.role.platform", "align.salt", "train.role")
 
 

@@ -181,6 +181,12 @@ def test_keys_were_sealed_all_the_time_and_the_canary_sang(fed) -> None:
     assert canary["succeeded"] == [] and canary["secrets_tried"] > 5
 
 
+def test_the_evidence_verifies_with_the_canary_in_it(fed) -> None:
+    folder = fed[0].folder
+    done = support.sealscore("audit", "verify", str(folder / "evidence"), "--trust", str(folder / "trust.json"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_processes_leave_no_core(fed) -> None:
     federation, _ = fed
     for pid in federation._supervisor.pids().values():

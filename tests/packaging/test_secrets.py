@@ -21,10 +21,11 @@ from protocols.scorecard.logistic import LogisticFit
 from tests.packaging.project import PACKAGES
 
 BYTES = ("bytes", "ndarray")
-PUBLIC = {  # fields that print and may: signatures, public keys, digests, roots, what everybody gets
+PUBLIC = {  # fields that print and may: signatures, public keys, digests, roots, plans
     "SignedAgreement.signatures", "Checkpoint.root", "SignedCheckpoint.signature", "CheckpointMessage.proof",
-    "_Child.process", "_Node.public", "_Node.files", "AlignmentParams.session", "Route.agreement",
+    "_Child.process", "AlignmentParams.session", "Route.agreement",
     "LinkConfig.peer_public_key", "LinkConfig.agreement", "Handled.digest", "Slot.digests", "Slot.pieces", "Slot.total",
+    "Request.canonical", "Setup.tag", "Countersigned.countersignature", "NodeEvidence.files", "NodeEvidence.public",
 }
 
 

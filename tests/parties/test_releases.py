@@ -6,6 +6,7 @@ import stat
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from parties.runtime.ledger import Ledger
@@ -83,6 +84,38 @@ def test_what_common_encodings_spend_adds_up_over_runs_that_share_a_person(tmp_p
     assert kept.spend("r-3", ["B ", "c"], 0.2) == pytest.approx(0.7)  # continued: its own part counts once
     kept.unspend("r-1")
     assert kept.spend("r-4", ["a", "b"], 0.1) == pytest.approx(0.2)
+
+
+def tags(*values: int) -> np.ndarray:
+    return np.array(values, np.uint64)
+
+
+def test_versions_of_a_person_are_counted_per_model_and_equal_ones_once(releases: Releases) -> None:
+    assert releases.admit("m-1", ["a", "b"], tags(1, 1), 3) == 1
+    assert releases.admit("m-1", ["a", "b"], tags(1, 1), 3) == 1
+    assert releases.admit("m-1", ["b", "c"], tags(2, 2), 3) == 2
+    assert releases.admit("m-1", ["c"], tags(3), 3) == 2
+    assert releases.admit("m-2", ["b"], tags(4), 3) == 1
+    assert releases.admit("m-1", [" B "], tags(5), 3) == 3
+
+
+def test_versions_that_are_refused_are_not_recorded(releases: Releases) -> None:
+    releases.admit("m-1", ["a", "b"], tags(1, 1), 2)
+    releases.admit("m-1", ["a"], tags(2), 2)
+    for _ in range(2):
+        assert releases.admit("m-1", ["a", "b"], tags(3, 3), 2) == 3
+    assert releases.admit("m-1", ["b"], tags(4), 2) == 2
+    assert releases.admit("m-1", ["a"], tags(1), 2) == 2
+
+
+def test_versions_outlive_the_process(tmp_path: Path) -> None:
+    first = Releases(tmp_path / "releases.db", BOX)
+    first.admit("m-1", PEOPLE, tags(*range(len(PEOPLE))), 12)
+    first.close()
+    second = Releases(tmp_path / "releases.db", BOX)
+    assert second.admit("m-1", PEOPLE[:1], tags(10_000), 12) == 2
+    second.close()
+    assert b"SYN-" not in (tmp_path / "releases.db").read_bytes()
 
 
 @pytest.mark.parametrize("kind", [Releases, Ledger])

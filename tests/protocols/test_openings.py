@@ -151,3 +151,12 @@ def test_a_scoring_opens_scores_and_membership_only():
     plan = plan_of(1, 1, kind="score", model_id="m-" + "0" * 16)
     assert kinds(plan, "platform-0", "bank-0") == {"membership", "scores.batch"}
     assert kinds(plan, "bank-0", "platform-0") == {"membership"}
+
+
+def test_a_shared_model_opens_joint_scores_and_no_coefficient():
+    shared = {"model": {"release": "shared"}}
+    training, scoring = plan_of(1, 1, **shared), plan_of(1, 1, kind="score", model_id="m-" + "0" * 16, **shared)
+    assert kinds(training, "bank-0", "platform-0") == {"membership", "step.size", "verdict"}
+    assert kinds(training, "platform-0", "bank-0") == {"membership", "step.norms", "shared.calibration", "shared.test"}
+    assert kinds(scoring, "platform-0", "bank-0") == {"membership", "shared.batch"}
+    assert not allowed("train", "coefficients", "shared") and not allowed("train", "shared.test")

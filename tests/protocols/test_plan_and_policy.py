@@ -225,7 +225,8 @@ def model(text: str) -> tuple[str, str]:
     (BANKS, model("polish = 1"), "polish opens scores to one bank"),
     (BANKS, model('variant = "open-score"'), "one bank with one platform"),
     (PLAN, model('variant = "open-score"\npolish = 1'), "belongs to variant = 'strict'"),
-    (PLAN, model('variant = "open-score"\nrelease = "shared"'), "needs release = 'owner'"),
+    (PLAN, model('variant = "open-score"\nrelease = "shared"'), "opens no score of a training row"),
+    (PLAN, model('polish = 1\nrelease = "shared"'), "opens no score of a training row"),
     (PLAN, model("polish = 3"), "polish"), (PLAN, model('variant = "open"'), "variant"),
     (PLAN, model("openings = 17"), "openings"),
 ])
@@ -287,3 +288,27 @@ def test_rows_of_people_unknown_to_some_platforms_need_every_policy():
         only.check(plan(), "bank")
     with pytest.raises(ConfigError, match="alignment.rows"):
         Plan.from_toml_text(PLAN + '[alignment]\nrows = "some"\n')
+
+
+def test_weights_may_stay_shared_where_the_policy_says_so():
+    policy('release = ["owner", "shared"]\n' + POLICY).check(plan(release="shared"), "bank")
+    with pytest.raises(PolicyRefused, match="allowed: shared"):
+        policy('release = ["shared"]\n' + POLICY).check(plan(), "bank")
+
+
+@pytest.mark.parametrize("change", [
+    ('feature_parties = ["platform"]', 'feature_parties = ["platform", "other"]'),
+    ('label_party = "bank"', 'label_parties = ["bank", "other"]'),
+])
+def test_shared_weights_are_between_two_parties(change):
+    text = PLAN.replace(*change) + '[parties.other]\ntable = "t"\ncolumns = ["x"]\n[model]\nrelease = "shared"\n'
+    assert change[1] in text
+    with pytest.raises(ConfigError, match="one bank and one platform"):
+        Plan.from_toml_text(text, "plan.toml")
+
+
+def test_versions_of_a_persons_data_are_limited():
+    policy().check_versions(12)
+    with pytest.raises(PolicyRefused, match="under 13 versions of the data with one model, at most 12") as refusal:
+        policy().check_versions(13)
+    assert refusal.value.setting == "maximum_snapshots_per_person"

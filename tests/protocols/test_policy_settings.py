@@ -47,7 +47,7 @@ CASES: dict[str, tuple[dict, dict, Callable[[Policy], None]]] = {
     "kinds": ({}, {"kinds": ["score"]}, checks()),
     "encodings": ({"encodings": ["numeric"]}, {}, checks(model={"encoding": "numeric"})),
     "alignments": ({"alignments": ["covered"]}, {}, checks(alignment={"rows": "covered"})),
-    "release": ({}, {}, checks(model={"release": "shared"})),
+    "release": ({"release": ["owner", "shared"]}, {}, checks(model={"release": "shared"})),
     "minimum_intersection_rows": ({}, {"minimum_intersection_rows": 1001}, checks()),
     "minimum_bin_rows": ({}, {"minimum_bin_rows": 21}, checks()),
     "maximum_steps": ({}, {"maximum_steps": 7}, checks()),
@@ -61,6 +61,7 @@ CASES: dict[str, tuple[dict, dict, Callable[[Policy], None]]] = {
     "maximum_opened_rank": ({}, {"maximum_opened_rank": 0.2}, lambda p: p.check_openings(2, 2, 16)),
     "minimum_columns": ({}, {"minimum_columns": 5},
                         lambda p: p.check_columns(Plan.model_validate(PLAN), "platform")),
+    "maximum_snapshots_per_person": ({"maximum_snapshots_per_person": 13}, {}, lambda p: p.check_versions(13)),
     "minimum_change_rows": ({"minimum_change_rows": 7}, {"minimum_change_rows": 8},
                             lambda p: p.check_growth("platform", 7)),
     "parameter_sets": ({}, {"parameter_sets": ["product"]}, checks()),
@@ -68,7 +69,7 @@ CASES: dict[str, tuple[dict, dict, Callable[[Policy], None]]] = {
     "columns.customers": ({"columns": {"customers": {"age": "C2"}}}, {"columns": {"customers": {"age": "C1"}}},
                           lambda p: p.check_listed("customers", ["age"], LEVELS)),
 }
-NEVER_ALLOWED = {"peers.platform.maximum_rows", "peers.platform.maximum_rows_per_quarter", "release"}
+NEVER_ALLOWED = {"peers.platform.maximum_rows", "peers.platform.maximum_rows_per_quarter"}
 AT_THE_DAEMON = {  # need files, time or a person: tests/parties/runtime/test_oversight.py and test_daemon_rules.py
     "maximum_runs_per_day", "approval", "retention_days"}
 LOCAL = {"version", "maximum_message_bytes", "tile_cache_bytes"}  # no plan asks for them

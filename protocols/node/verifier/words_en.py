@@ -111,7 +111,15 @@ WORDS_EN: dict[str, Any] = {
             "scores of training people, as plan and policy allowed and counted",
             "the columns behind them; each further opening of the same people tells more of them",
         ),
-        "scores.shared": (
+        "shared.calibration": (
+            "the whole score of each person, of a model whose weights nobody holds",
+            "the coefficients, and the part of each party",
+        ),
+        "shared.test": (
+            "the whole score of each person, of a model whose weights nobody holds",
+            "the coefficients, and the part of each party",
+        ),
+        "shared.batch": (
             "the whole score of each person, of a model whose weights nobody holds",
             "the coefficients, and the part of each party",
         ),
@@ -137,7 +145,9 @@ WORDS_EN: dict[str, Any] = {
         "scores.test": "parts of scores, test people",
         "scores.batch": "parts of scores, scored people",
         "scores.training": "scores of training people",
-        "scores.shared": "scores of a shared model",
+        "shared.calibration": "scores of a shared model",
+        "shared.test": "scores of a shared model",
+        "shared.batch": "scores of a shared model",
         "woe.counts": "defaults per bin",
         "verdict": "better or not",
     },
@@ -227,15 +237,17 @@ WORDS_EN: dict[str, Any] = {
         "maximum_holdout_share": "Scores of at most {value} of a run's people (as a share of 1) may be opened.",
         "maximum_commons_rho": "Noised counts over several banks may cost a person at most ρ = {value}, all runs "
                                "added up.",
-        "maximum_woe_rho": "Counts of defaults per bin may spend at most ρ = {value} of each label, all runs added up "
-                           "(none: exact counts, once about a person).",
+        "maximum_woe_rho": "Counts of defaults per bin may spend at most ρ = {value} of each label, all runs added "
+                           "up (none: exact counts, once about a person).",
         "activations": "The sigmoid may be replaced by: {value}.",
-        "variants": "Trainings may be of the variant: {value} (open-score: the bank opens scores of training people in "
-                    "every round).",
+        "variants": "Trainings may be of the variant: {value} (open-score: the bank opens scores of training people "
+                    "in every round).",
         "maximum_polish": "After a strict training the scores of training people may be opened {value} times.",
-        "maximum_opened_rank": "Openings of the same training people's scores, all runs added up, may reach {value} of "
-                               "the number of columns behind them.",
+        "maximum_opened_rank": "Openings of the same training people's scores, all runs added up, may reach {value} "
+                               "of the number of columns behind them.",
         "minimum_columns": "At least {value} columns stand behind an opened score.",
+        "maximum_snapshots_per_person": "A model whose weights stay shared may score a person under at most {value} "
+                                        "versions of the data.",
         "sensitivity_allowed": "Columns of these levels may take part: {value}.",
         "maximum_message_bytes": "A message of more than {value} bytes is refused.",
         "tile_cache_bytes": "Working memory for prepared columns: {value} bytes (says nothing about privacy).",

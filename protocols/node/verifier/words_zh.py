@@ -104,7 +104,15 @@ WORDS_ZH: dict[str, Any] = {
             "训练样本的分数，在计划与策略允许的范围内并计入次数",
             "背后的各列；对同一批人每多公开一次，就会多透露一些",
         ),
-        "scores.shared": (
+        "shared.calibration": (
+            "每个人的完整分数，其模型的权重不为任何一方持有",
+            "系数，以及每一方各自的部分",
+        ),
+        "shared.test": (
+            "每个人的完整分数，其模型的权重不为任何一方持有",
+            "系数，以及每一方各自的部分",
+        ),
+        "shared.batch": (
             "每个人的完整分数，其模型的权重不为任何一方持有",
             "系数，以及每一方各自的部分",
         ),
@@ -130,7 +138,9 @@ WORDS_ZH: dict[str, Any] = {
         "scores.test": "测试样本分数的部分值",
         "scores.batch": "被评分者分数的部分值",
         "scores.training": "训练样本的分数",
-        "scores.shared": "共享模型的分数",
+        "shared.calibration": "共享模型的分数",
+        "shared.test": "共享模型的分数",
+        "shared.batch": "共享模型的分数",
         "woe.counts": "各分箱的违约人数",
         "verdict": "是否更优",
     },
@@ -216,6 +226,7 @@ WORDS_ZH: dict[str, Any] = {
         "maximum_polish": "严格训练之后，训练样本的分数至多再公开 {value} 次。",
         "maximum_opened_rank": "同一批训练样本的分数，所有任务累计的公开次数至多为其背后列数的 {value} 倍。",
         "minimum_columns": "公开的分数背后至少有 {value} 列。",
+        "maximum_snapshots_per_person": "权重保持共享的模型对同一个人至多按 {value} 个数据版本评分。",
         "sensitivity_allowed": "可以参与的列的敏感级别：{value}。",
         "maximum_message_bytes": "超过 {value} 字节的消息一律拒绝。",
         "tile_cache_bytes": "处理后各列的工作内存：{value} 字节（与隐私无关）。",

@@ -60,8 +60,7 @@ def test_problems_are_named(config, plan: Plan, party: str, change: dict, words:
 
 def test_all_problems_are_listed(config, plan: Plan):
     content = plan.model_dump(mode="json")
-    content["model"]["release"] = "shared"
-    content["parties"]["bank"]["table"] = "nothing"
+    content["parties"]["platform"]["table"] = content["parties"]["bank"]["table"] = "nothing"
     assert len(problems(Plan.model_validate(content), config, CATALOGUES)) == 2
 
 

@@ -154,6 +154,13 @@ def test_an_undeclared_opening_does_not_pass(store, audit, kind, opening):
     assert store.towards("bank").last_sequence() == 0 and [r for r in audit.records() if r.kind == "egress"] == []
 
 
+def test_what_a_plan_rules_out_does_not_pass(store, audit):
+    door = Egress(RUN, "train", store, audit, release="shared")
+    with pytest.raises(PolicyRefused, match="may not open coefficients when release = 'shared'"):
+        door.release("train", 0, [Message("bank", "x", b"", Opening("coefficients", "bank", 5))], {}, ())
+    assert door.openings() == {} and store.towards("bank").next_outgoing(0) is None
+
+
 def test_an_opening_passes_once(store, audit):
     door = Egress(RUN, "train", store, audit)
     message = Message("bank", "scores.test", b"1", Opening("scores.test", "bank", 5))

@@ -16,6 +16,7 @@ from parties.runtime.tables import ColumnConfig, Table, TableConfig
 from parties.runtime.woe import BankWoe, PlatformWoe, WoeInputs, check, told
 from protocols.binning.columns import ColumnData
 from protocols.binning.encoder import Encoder
+from protocols.crypto.box import Box
 from protocols.errors import PolicyRefused
 from protocols.plan import Plan
 from protocols.policy import Policy
@@ -49,7 +50,7 @@ def table_of(seed: int, labelled: bool, people: list[str] = PEOPLE) -> Table:
 
 @pytest.fixture
 def ledgers(tmp_path: Path):
-    kept = {name: Releases(tmp_path / name / "releases.db") for name in ("bank", "platform")}
+    kept = {name: Releases(tmp_path / name / "releases.db", Box(bytes(32))) for name in ("bank", "platform")}
     yield kept
     for ledger in kept.values():
         ledger.close()

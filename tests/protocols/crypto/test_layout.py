@@ -10,7 +10,7 @@ from protocols.crypto.layout import LARGEST_COMPACT, layout_of
 from protocols.crypto.params import DEGREE
 
 side = st.one_of(st.integers(1, 40), st.integers(1, 40_000), st.sampled_from([1023, 1024, 1025, 8191, 8192, 8193]))
-names = st.sampled_from(["tile", "compact"])
+names = st.sampled_from(["tile", "column", "compact"])
 
 
 @settings(max_examples=200, deadline=None)
@@ -48,3 +48,11 @@ def test_tile_width_gives_the_fewest_bytes():
 def test_impossible_layouts_are_refused(shape: tuple[int, int], name: str):
     with pytest.raises(ValueError, match="at least 1×1"):
         layout_of(shape, name)
+
+
+@settings(max_examples=40, deadline=None)
+@given(side, side, side)
+def test_uploads_of_the_column_layout_serve_any_number_of_rows(rows: int, others: int, columns: int):
+    first, second = (layout_of((count, columns), "column") for count in (rows, others))
+    assert first.uploads == second.uploads == columns and first.replies == -(-rows // DEGREE)
+    assert all(np.array_equal(first.places(j), second.places(j)) for j in {0, columns - 1})

@@ -328,3 +328,21 @@ def test_compact_layouts_switch_keys_once_per_further_entry(monkeypatch, keys, p
     request = product.ask(keys, RING.random(shape[1]), shape, "compact")
     product.answer(tiles, peer, None, request, FULL)
     assert len(calls) == tiles.layout.items - 1
+
+
+@settings(max_examples=6, deadline=None)
+@given(rows=st.sampled_from([1, 5, 700, 8192, 8193]), columns=st.integers(1, 12), seed=st.integers(0, 2**32))
+def test_uploads_made_once_serve_several_matrices(keys, peer, rows, columns, seed):
+    """The "column" layout; what a shared model does for every batch of scores."""
+    rng, vector = np.random.default_rng(seed), [(i + 1) << 70 for i in range(columns)]
+    own = RING.random(columns)
+    request = product.ask(keys, RING.sub(RING.encode_ints(vector), own), (1, columns), "column")
+    product.check_request(request, (1, columns), "column")
+    with pytest.raises(MalformedMessage):
+        product.check_request(request[:-1], (1, columns), "column")
+    for count in (rows, 3):
+        matrix = rng.integers(-(2**20) + 1, 2**20, (count, columns))
+        tiles = MatrixTiles(matrix, layout="column", cache_bytes=0)
+        reply, share = product.answer(tiles, peer, own, request, FULL)
+        got = RING.to_ints(RING.add(product.finish(keys, reply, (count, columns), "column", FULL), share))
+        assert max(abs(e) for e in errors(matrix, vector, got)) <= 2 ** tiles.error_bits(FULL)

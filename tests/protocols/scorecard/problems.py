@@ -38,8 +38,10 @@ class Problem:
         """With the intercept, as the bank trains."""
         return np.c_[np.ones(len(self.bank)), self.bank]
 
-    def config(self, party: str, platforms=("platform",), check_rows=lambda rows, coefficients: None) -> TrainingConfig:
-        return TrainingConfig(party, ("bank",), platforms, self.steps, self.l2, check_rows, 2**28,
+    def config(
+        self, party: str, platforms=("platform",), check_rows=lambda rows, coefficients: None, shared: bool = False
+    ) -> TrainingConfig:
+        return TrainingConfig(party, ("bank",), platforms, self.steps, self.l2, check_rows, 2**28, shared=shared,
                               polish=self.polish, polish_steps=self.polish_steps, openings=self.openings)
 
     def label_trainer(self, keys: KeyPair, peer_public: bytes | None = None, **settings) -> LabelTrainer:
