@@ -32,6 +32,10 @@ SECRET_BYTES = 32
 SEATS = ("bank", "platform")
 
 
+PUBLIC_FACTS = ("number", "opened", "bank_columns", "widths", "grid", "rows")
+"""What a trainer keeps of its state when it has ended."""
+
+
 @dataclass(frozen=True, repr=False)
 class SharedWeights:
     """What a side is left with.
@@ -98,7 +102,7 @@ class SharedEnding:
 
     def _on_weights(self, payload: bytes) -> list[Message]:
         product.check_request(payload, (1, self._own), LAYOUT)
-        facts = {name: self._s[name] for name in ("number", "bank_columns", "widths", "grid", "rows", "sent")}
+        facts = {name: self._s[name] for name in (*PUBLIC_FACTS, "sent")}
         self._s = facts | {
             "from": None, "expect": "nothing more", "share": self._scaled_up(self._s["w_own"]), "received": payload,
             "secret": os.urandom(SECRET_BYTES),

@@ -42,7 +42,7 @@ from protocols.plan import MOST_BANKS
 from protocols.role import Message, Opening, Role
 from protocols.scorecard import layout as fixed
 from protocols.scorecard.activation import ActivationName
-from protocols.scorecard.shared_weights import SharedEnding, SharedWeights
+from protocols.scorecard.shared_weights import PUBLIC_FACTS, SharedEnding, SharedWeights
 from protocols.state import pack, unpack
 
 SETUP = struct.Struct("<QQI")  # training rows of the two, of all banks (declared), columns of the sender's block
@@ -375,7 +375,7 @@ class Trainer(SharedEnding, Role):
             raise MalformedMessage(f"expected {16 * len(kept)} bytes of coefficients, got {len(payload)}")
         opened = open_shares("coefficients", self._s["w_own"][:, kept], RING.from_bytes(payload, len(kept)))
         self._result = self._coefficients(self._in_own_units(opened.floats(self._layout.weight_bits)))
-        facts = {name: self._s[name] for name in ("number", "opened", "bank_columns", "widths", "grid", "rows")}
+        facts = {name: self._s[name] for name in PUBLIC_FACTS}
         self._s = facts | {"from": None, "expect": "nothing more"}
         return []
 
