@@ -66,7 +66,7 @@ def test_make_demo_passes_arguments_on(fresh):
 def test_the_gate_runs_every_stage_and_stays_under_90_minutes():
     stages = re.findall(r"^stage (\d+) make --no-print-directory (\S+)$", GATE.read_text(encoding="utf-8"), re.M)
     assert [name for _, name in stages] == ["install-dev", "lint", "test", "test-slow"]
-    assert sum(int(minutes) for minutes, _ in stages) <= 80
+    assert sum(int(minutes) for minutes, _ in stages) <= 85
     assert os.access(GATE, os.X_OK)
 
 
