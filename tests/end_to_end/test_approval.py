@@ -13,7 +13,7 @@ from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
 from tests.end_to_end import support
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-WAIT_S = 120.0
+WAIT_S = 400.0  # a whole training beside other tests
 
 
 class Supervised(Federation):

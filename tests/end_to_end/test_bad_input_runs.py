@@ -16,6 +16,7 @@ from coordinator.plan_file import read_plan
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import RunFailed
 from protocols.node import archive
+from protocols.node.enrol import sign_supernode
 from protocols.node.identity_files import KEY_FILE, load_identity
 from protocols.node.progress import ProgressView
 from tests.end_to_end import support
@@ -34,6 +35,8 @@ class ChangedIdentity(Federation):
         text = self.config.read_text()
         assert text.count(old.public.hex()) == 1
         self.config.write_text(text.replace(old.public.hex(), new.public.hex()))
+        flower = self.home(FEATURE) / "flower"
+        (flower / "supernode.sig").write_bytes(sign_supernode(new, FEATURE, (flower / "supernode.pub").read_text()))
 
 
 @pytest.fixture(scope="module")
