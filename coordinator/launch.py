@@ -134,10 +134,10 @@ def _headline(registry: Registry, row: dict[str, Any]) -> str:
 
 
 def waiting_at(registry: Registry, row: dict[str, Any]) -> list[str]:
-    """Parties where a run that is being agreed on waits for a person."""
+    """Parties where a run that is being agreed on waits for a person, by name."""
     if row["state"] != "agreeing":
         return []
-    return [report["party"] for report in registry.progress(row["id"]) if report["state"] == WAITING]
+    return sorted(report["party"] for report in registry.progress(row["id"]) if report["state"] == WAITING)
 
 
 def attempts_of(registry: Registry, run: str) -> dict[str, Any]:
