@@ -328,10 +328,10 @@ def test_a_party_that_was_away_when_the_run_was_cancelled_hears_of_it(fed, plan)
         assert support.sealscore("runs", "cancel", run, federation=fed).returncode == 0
         assert wait_ended(fed, run, within_s=60)["state"] == "cancelled"
     end = time.monotonic() + 40
-    while support.run_fact(fed, FEATURE, run, "state") is None and time.monotonic() < end:
+    while support.run_fact(fed, FEATURE, run, "keys") is not None and time.monotonic() < end:
         time.sleep(0.3)
+    assert support.run_fact(fed, FEATURE, run, "keys") is None  # erased once the state says why
     assert json.loads(support.run_fact(fed, FEATURE, run, "state"))["state"] == "cancelled"
-    assert support.run_fact(fed, FEATURE, run, "keys") is None
 
 
 # -- the node alone, as an operator starts it
