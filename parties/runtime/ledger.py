@@ -9,21 +9,16 @@ differs from an earlier one by a few people would tell about these few), and how
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import threading
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from parties.runtime.files import make_private, people_key
+from parties.runtime.people_file import PeopleFile
 from protocols.crypto.box import Box
-from protocols.psi.identifiers import STEPS, normalise
 
 QUARTER_S = 91 * 86400
-_TAG_BYTES = 8
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS people (digest BLOB PRIMARY KEY, tags BLOB NOT NULL);
@@ -53,30 +48,13 @@ class Line:
         return asdict(self)
 
 
-class Ledger:
+class Ledger(PeopleFile):
     """One SQLite file (mode 0600) of the node; the key of people's hashes in it is sealed in `box`. Thread-safe."""
 
     def __init__(self, path: Path, box: Box):
-        make_private(path)
-        self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False)
-        self._db.execute("PRAGMA secure_delete=ON").close()
-        with self._db:
-            self._db.executescript(_SCHEMA)
-        self._salt = people_key(self._db, box)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        super().__init__(path, box, _SCHEMA)
 
     # -- people
-
-    def tags(self, ids: Iterable[str]) -> np.ndarray:
-        """uint64 (n,): who these are. All normalisation there is: another spelling is not another person."""
-        hashes = (hashlib.blake2b(text.encode(), digest_size=_TAG_BYTES, key=self._salt).digest()
-                  for text in normalise(ids, tuple(STEPS)))
-        return np.frombuffer(b"".join(hashes), np.uint64)
 
     def keep(self, tags: np.ndarray) -> bytes:
         """Keep a set of people, given by their tags; its digest (32 bytes)."""

@@ -10,17 +10,14 @@ bins (woe) are in a table of their own: `parties/runtime/woe.py` has the rule.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from parties.runtime.files import make_private, people_key
+from parties.runtime.people_file import PeopleFile
 from protocols.crypto.box import Box
-from protocols.psi.identifiers import STEPS, normalise
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
@@ -33,7 +30,6 @@ CREATE TABLE IF NOT EXISTS woe (
   run TEXT NOT NULL, platform TEXT NOT NULL, sums BLOB NOT NULL, rho REAL NOT NULL, people BLOB NOT NULL,
   PRIMARY KEY (run, platform));
 """
-_TAG_BYTES = 8
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,23 +45,12 @@ class WoeSums:
     rho: float
 
 
-class Releases:
+class Releases(PeopleFile):
     """One SQLite file (mode 0600) of the node; people are kept as keyed hashes of 8 bytes, their key sealed: without
     the node's identity key nobody tells whether a person is among them. Thread-safe."""
 
     def __init__(self, path: Path, box: Box):
-        make_private(path)
-        self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False)
-        self._db.execute("PRAGMA secure_delete=ON").close()
-        with self._db:
-            self._db.executescript(_SCHEMA)
-        self._salt = people_key(self._db, box)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        super().__init__(path, box, _SCHEMA)
 
     def earlier(self, run: str, training: bytes, ids: Iterable[str]) -> int:
         """Coefficients that other trainings released about some of these people; `training` names what is trained."""
@@ -137,7 +122,7 @@ class Releases:
 
     def fingerprint(self, ids: Iterable[str], values: np.ndarray) -> bytes:
         """32 bytes that name what each person has, `values` (n, …) in the order of `ids`, to nobody but this node."""
-        hashes = self._hashes(ids)
+        hashes = self.tags(ids)
         order = np.argsort(hashes)
         text = hashes[order].tobytes() + np.ascontiguousarray(np.asarray(values)[order]).tobytes()
         return hashlib.blake2b(text, digest_size=32, key=self._salt, person=b"sealscore-same").digest()
@@ -148,7 +133,7 @@ class Releases:
 
         `tags`: (m,) uint64, which version of each person's data. The same version again counts once.
         """
-        people = self._hashes(ids)
+        people = self.tags(ids)
         with self._lock, self._db:
             rows = self._db.execute("SELECT people, tags FROM version WHERE model = ?", (model,)).fetchall()
             before = [np.stack([np.frombuffer(blob, np.uint64) for blob in row], axis=1) for row in rows]
@@ -162,13 +147,7 @@ class Releases:
 
     def _people(self, ids: Iterable[str]) -> np.ndarray:
         """Sorted uint64. All normalisation there is, so that another plan's spelling does not make another person."""
-        return np.sort(self._hashes(ids))
-
-    def _hashes(self, ids: Iterable[str]) -> np.ndarray:
-        """uint64 (n,)."""
-        hashes = (hashlib.blake2b(text.encode(), digest_size=_TAG_BYTES, key=self._salt).digest()
-                  for text in normalise(ids, tuple(STEPS)))
-        return np.frombuffer(b"".join(hashes), np.uint64)
+        return np.sort(self.tags(ids))
 
     @staticmethod
     def _key(training: bytes, people: bytes) -> bytes:
