@@ -47,8 +47,7 @@ def steps_in_floats(task: Problem, name: str, grid: int) -> np.ndarray:
     c = [polynomial.coefficients[0],
          *(polynomial.fixed(k, places[k]) / 2.0 ** places[k] for k in range(1, polynomial.degree + 1))]
     shift = 2.0 ** (layout.weight_bits - layout.gradient_bits)
-    step = fixed.scale(fixed.learning_rate(grid, task.l2) / rows * shift)
-    ridge = fixed.scale(fixed.learning_rate(grid, task.l2) * task.l2 * 2.0**-fixed.MOMENTUM_BITS)
+    step, ridge = fixed.step_scales(layout, fixed.learning_rate(grid, task.l2), rows, task.l2)
     w = old = np.r_[task.own_model, np.zeros(task.platform.shape[1])]
     for _ in range(task.steps):
         v = w + fixed.MOMENTUM / 16 * (w - old)

@@ -161,8 +161,7 @@ class Pooled:
     def trained(self, grid: int) -> np.ndarray:
         task, bits = self.task, self.layout
         rate, shift = fixed.learning_rate(grid, task.l2), 2.0 ** (bits.weight_bits - bits.gradient_bits)
-        step = fixed.scale(rate / self.declared * shift)
-        ridge = fixed.scale(rate * task.l2 * 2.0**-fixed.MOMENTUM_BITS) if task.l2 else None
+        step, ridge = fixed.step_scales(bits, rate, self.declared, task.l2)
         w = old = self.start
         for _ in range(task.steps):
             v = w + fixed.MOMENTUM / 16 * (w - old)
