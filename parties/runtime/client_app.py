@@ -17,7 +17,7 @@ from parties.runtime import local_api
 from protocols.errors import MalformedMessage, SealscoreError
 
 SOCKET_VARIABLE = "SEALSCORE_SOCKET"
-METHODS = ("agree", "execute", "publish")
+METHODS = ("agree", "execute", "publish", "witness")
 RECORD = "sealscore"
 CALL_TIMEOUT_S = 45.0
 MAX_BODY_BYTES = 4 * 1024 * 1024

@@ -189,17 +189,18 @@ def _show_security(told: Mapping[str, Any], words: Words) -> str:
              _cell(words["bits_value"].format(bits=each["allowed_bits"]))] for each in told["parameters"]]
     nodes = [[_cell(each["node"]), _cell(f"sealscore {each['sealscore']}, Python {each['python']}"),
               _tt(each["code"][:16] + "…"), _cell(words["packages_value"].format(
-                  count=each["packages"], digest=each["packages_sha256"][:16]))] for each in told["installations"]]
+                  count=each["packages"], digest=each["packages_sha256"][:16])), _cell(each["lock"]["sentence"])]
+             for each in told["installations"]]
     return "\n".join([
         _h2(words["security"]), _p(words["security_intro"]),
         _grid([words["set"], ("n", words["degree"]), words["bits"], words["allowed"]], sets),
-        _grid([words["node"], "", words["code"], words["packages"]], nodes)])
+        _grid([words["node"], words["version"], words["code"], words["packages"], words["lock"]], nodes)])
 
 
 def _show_notes(told: Mapping[str, Any], words: Words) -> str:
     if not told["notes"]:
         return ""
-    return f'{_h2(words["notes"])}\n<div lang="en">{_ul(told["notes"])}</div>'
+    return f'{_h2(words["notes"])}\n{_ul(told["notes"])}'
 
 
 def _show_again(told: Mapping[str, Any], words: Words) -> str:

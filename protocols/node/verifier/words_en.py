@@ -297,7 +297,34 @@ WORDS_EN: dict[str, Any] = {
         "Times are the nodes' own clocks. Hashes of very short messages (step size, verdict) can be guessed back "
         "from the evidence, so its reader learns these values.",
     ],
+    "version": "Version",
+    "lock": "Dependency lock",
+    "lock_unknown": "not known: the node shows no requirements.lock",
+    "lock_same": "all {count} packages that requirements.lock ({digest}…) pins, as pinned",
+    "lock_away": "not as requirements.lock ({digest}…) pins its {count} packages",
+    "lock_other": "other versions (pinned in brackets): {packages}",
+    "lock_missing": "not installed: {packages}",
+    "lock_besides": "besides: {packages}",
+    "sentences": "; ",
     "notes": "Notes of the verification",
+    "note": {
+        "unchecked": "{log}: checkpoints of {peer} were not checked, there is no evidence of it",
+        "unknown_witness": "{log}: record {index} was countersigned by {witness}, of whom there is no evidence",
+        "not_shown": "{party} signed the agreement of run {run} but does not show it: it stopped before the run began "
+                     "there, or keeps it back",
+        "ends_before": "{witness} countersigned a checkpoint of {owner} as its record {index}; its evidence ends at "
+                       "{records} records, before that",
+        "signed_under": "{node}: run {run} was signed under other {changed} than was installed at the export",
+        "lock_differs": "{node}: what is installed is not what its requirements.lock pins; other versions (pinned in "
+                        "brackets): {other}; not installed: {missing}",
+        "vouched": "{node}: peers vouch for the first {vouched} of {records} records; the rest rests on its own "
+                   "signature",
+    },
+    "note_names": {
+        "code": "code",
+        "packages": "packages",
+        "parameters": "parameter sets",
+    },
     "again": "To derive this report again",
     "again_text": "With the evidence, a trust.json whose identities you confirmed yourself, and the one file of the "
                   "verifier (Python 3.11 and the package cryptography, nothing else):",

@@ -271,7 +271,32 @@ WORDS_ZH: dict[str, Any] = {
         "∞）。",
         "时间以各节点自身时钟为准。极短消息（步长、是否更优）的哈希可以从证据中猜回，因此证据的读者会得知这些值。",
     ],
-    "notes": "核验附注（原文为英文）",
+    "version": "版本",
+    "lock": "依赖锁定文件",
+    "lock_unknown": "不详：该节点没有出示 requirements.lock",
+    "lock_same": "requirements.lock（{digest}…）锁定的 {count} 个软件包全部按锁定版本安装",
+    "lock_away": "与 requirements.lock（{digest}…，共锁定 {count} 个软件包）不一致",
+    "lock_other": "版本不同（括号内为锁定版本）：{packages}",
+    "lock_missing": "未安装：{packages}",
+    "lock_besides": "锁定之外另有：{packages}",
+    "sentences": "；",
+    "notes": "核验附注",
+    "note": {
+        "unchecked": "{log}：未能核对 {peer} 的检查点，没有该节点的证据",
+        "unknown_witness": "{log}：第 {index} 号记录由 {witness} 会签，但没有该节点的证据",
+        "not_shown": "{party} 签署了任务 {run} 的协议却没有出示：它在该任务于本节点开始之前已经停止，或有意不出示",
+        "ends_before": "{witness} 会签了 {owner} 的一个检查点，编号为自己的第 {index} 号记录；其证据止于 {records} 条记"
+                       "录，在此之前",
+        "signed_under": "{node}：签署任务 {run} 时的{changed}与导出时所安装的不同",
+        "lock_differs": "{node}：所安装的软件包与其 requirements.lock 不一致；版本不同（括号内为锁定版本）：{other}；"
+                        "未安装：{missing}",
+        "vouched": "{node}：他方为 {records} 条记录中的前 {vouched} 条作证，其余仅凭该节点自己的签名",
+    },
+    "note_names": {
+        "code": "代码",
+        "packages": "软件包",
+        "parameters": "参数集",
+    },
     "again": "重新推导本报告",
     "again_text": "需要：证据、由您自行确认过身份的 trust.json，以及单个文件的核验程序（Python 3.11 与 cryptography "
                   "软件包，别无其他）：",

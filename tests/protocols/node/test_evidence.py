@@ -45,7 +45,7 @@ def test_exported_evidence_holds_and_says_what_happened(pristine):
     assert bank.agreements == [RUN]
     assert bank.kinds["egress"] == 6
     assert set(bank.vouched) == {"coordinator", "platform"}
-    assert any("peers vouch for the first" in note for note in report.notes)
+    assert any("peers vouch for the first" in str(note) for note in report.notes)
 
 
 def test_evidence_holds_only_what_is_declared(pristine):

@@ -21,10 +21,18 @@ def appended(folder, kind: str, body: dict) -> None:
     resign(folder, [*lines, Record(len(lines), "2026-01-31T12:00:00.000Z", kind, body).encode()])
 
 
+def countersigned(folder, witness: str) -> Countersigned:
+    """What `witness` signed back, as the owner's log keeps it."""
+    kept = [kept_countersignature(r, folder.name) for r in records_of(folder) if r.kind == "checkpoint.countersigned"]
+    (found,) = [each for each in kept if each.witness == witness]
+    return found
+
+
 def test_both_sides_show_the_countersigned_checkpoints(evidence):
-    owned = [r for r in records_of(evidence / "bank") if r.kind == "checkpoint.countersigned"]
-    (kept,) = [kept_countersignature(record, "bank") for record in owned]
-    assert kept_countersignature(records_of(evidence / "platform")[kept.index], "platform") == kept
+    for owner in TRUST:
+        for witness in TRUST.keys() - {owner}:
+            kept = countersigned(evidence / owner, witness)
+            assert kept_countersignature(records_of(evidence / witness)[kept.index], witness) == kept
     assert verify_evidence(evidence, TRUST).holds
 
 
@@ -37,20 +45,36 @@ def test_a_witness_that_forgets_what_it_saw_is_caught(evidence):
     assert "platform/log.jsonl does not: it was rewritten" in found and "bank/log.jsonl record" in found
 
 
+@pytest.mark.parametrize("change", [
+    lambda records: [*records[:1], *records[2:]],  # the agreement is dropped
+    lambda records: [r for r in records if r.kind not in ("checkpoint.peer", "checkpoint.countersigned")],
+    lambda records: [Record(r.index, r.at, r.kind, {**r.body, "proved_from": 1}, r.salt)
+                     if r.kind == "checkpoint.peer" else r for r in records],
+    lambda records: records[:2],
+])
+def test_a_coordinator_that_rewrites_its_log_and_signs_it_again_is_caught_by_name(evidence, change):
+    """Both parties hold what it showed them; the manifest and every signature of its own are right."""
+    folder = evidence / "coordinator"
+    resign(folder, renumbered([record.encode() for record in change(records_of(folder))]))
+    found = problems(verify_evidence(evidence, TRUST))
+    for party in ("bank", "platform"):
+        assert f"{party}/log.jsonl record" in found and f"{party} holds a checkpoint of" in found
+    assert "coordinator/log.jsonl" in found and ("it was rewritten" in found or "the log was cut" in found)
+
+
 def test_a_witness_whose_evidence_ends_before_is_noted(evidence):
     """An export made earlier than the countersignature: no contradiction, but the auditor is told."""
     bank = evidence / "bank"
-    kept = next(kept_countersignature(r, "bank") for r in records_of(bank) if r.kind == "checkpoint.countersigned")
+    kept = countersigned(bank, "platform")
     later = Countersigned.sign(KEYS["platform"], kept.signed, "platform", 999)
     appended(bank, "checkpoint.countersigned", later.to_json())
     report = verify_evidence(evidence, TRUST)
-    assert report.holds and any("evidence ends at" in note for note in report.notes)
+    assert report.holds and any("evidence ends at" in str(note) for note in report.notes)
 
 
 def forgeries(evidence) -> dict[str, tuple[str, str, dict]]:
     """What a node can append to its own log, and what must be said: name -> (kind, words, body)."""
-    mine = next(kept_countersignature(r, "bank") for r in records_of(evidence / "bank")
-                if r.kind == "checkpoint.countersigned")
+    mine = countersigned(evidence / "bank", "platform")
     own, key = mine.signed, KEYS["platform"]
     other = SignedCheckpoint.sign(KEYS["bank"], own.checkpoint.__class__("bank", 3, bytes(32), own.checkpoint.at))
     peer = {"peer": "platform", "proved_from": None}
@@ -82,12 +106,11 @@ def test_forged_countersignatures_are_found(evidence, name):
 
 
 def test_a_countersignature_of_somebody_unknown_is_noted(evidence):
-    mine = next(kept_countersignature(r, "bank") for r in records_of(evidence / "bank")
-                if r.kind == "checkpoint.countersigned")
+    mine = countersigned(evidence / "bank", "platform")
     appended(evidence / "bank", "checkpoint.countersigned",
              Countersigned.sign(KEYS["platform"], mine.signed, "telecom", 3).to_json())
     report = verify_evidence(evidence, TRUST)
-    assert report.holds and any("countersigned by telecom" in note for note in report.notes)
+    assert report.holds and any("countersigned by telecom" in str(note) for note in report.notes)
 
 
 # Derived files, changed and signed again
