@@ -102,7 +102,7 @@ def _openings(nodes: Nodes, runs: Mapping[str, Agreed], words: Mapping[str, Any]
 def _opening(parts: list[dict[str, Any]], runs: Mapping[str, Agreed], words: Mapping[str, Any]) -> dict[str, Any]:
     """One row out of the parts of a sum, or the one part of what is no sum."""
     first, source = parts[0], " + ".join(part["source"] for part in parts)
-    tells, hides = _opening_words(first["what"], source, words)
+    tells, hides = _opening_words(first["what"], words["name"].format(name=source), words)
     return {"run": first["run"], "learner": first["learner"], "kind": first["what"], "source": source,
             "phase": first["phase"], "times": max(part["times"] for part in parts),
             "numbers": max(part["numbers"] for part in parts), "tells": tells, "hides": hides,
@@ -111,7 +111,7 @@ def _opening(parts: list[dict[str, Any]], runs: Mapping[str, Agreed], words: Map
 
 def _opening_words(kind: str, source: str, words: Mapping[str, Any]) -> tuple[str, str]:
     tells, hides = words["opening"].get(kind, words["opening_unknown"])
-    return tells.format(source=source, kind=kind), hides
+    return tells.format(source=source, kind=kind).strip(), hides
 
 
 def noise_of(kind: str, agreed: Agreed | None) -> float | None:
@@ -260,7 +260,8 @@ def _lock(node: NodeEvidence, words: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: list(getattr(away, name)) for name in names}
     parts = [words["lock_same" if not away.other and not away.missing else "lock_away"].format(
         count=len(node.lock), digest=digest[:16])]
-    parts += [words[f"lock_{name}"].format(packages=between.join(found[name])) for name in names if found[name]]
+    parts += [words[f"lock_{name}"].format(packages=between.join(found[name]), count=len(found[name]))
+              for name in names if found[name]]
     return {"sha256": digest, "pinned": len(node.lock), **found, "sentence": words["sentences"].join(parts)}
 
 

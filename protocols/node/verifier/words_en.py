@@ -57,6 +57,8 @@ WORDS_EN: dict[str, Any] = {
     "hides": "What stays hidden",
     "noise": "Privacy loss ε",
     "someone": "the other side",
+    "name": "{name}",
+    "colon": ": ",
     "not_opened": "Of these kinds nothing was opened here: {kinds}.",
     "opening": {
         "membership": (
@@ -192,6 +194,8 @@ WORDS_EN: dict[str, Any] = {
     "messages": "Messages",
     "what": "Kind of message",
     "wire": {
+        "align.size": "alignment: number of identifiers brought",
+        "align.joint": "alignment: number of people in common",
         "align.": "alignment: blinded identifiers and tags",
         "joint": "alignment: positions in the common set",
         "covered": "alignment: positions in the common set",
@@ -237,8 +241,8 @@ WORDS_EN: dict[str, Any] = {
         "maximum_holdout_share": "Scores of at most {value} of a run's people (as a share of 1) may be opened.",
         "maximum_commons_rho": "Noised counts over several banks may cost a person at most ρ = {value}, all runs "
                                "added up.",
-        "maximum_woe_rho": "Counts of defaults per bin may spend at most ρ = {value} of each label, all runs added "
-                           "up (none: exact counts, once about a person).",
+        "maximum_woe_rho": "Counts of defaults per bin may spend at most this ρ of each label, all runs added up: "
+                           "{value} (none: exact counts, once about a person).",
         "activations": "The sigmoid may be replaced by: {value}.",
         "variants": "Trainings may be of the variant: {value} (open-score: the bank opens scores of training people "
                     "in every round).",
@@ -304,7 +308,7 @@ WORDS_EN: dict[str, Any] = {
     "lock_away": "not as requirements.lock ({digest}…) pins its {count} packages",
     "lock_other": "other versions (pinned in brackets): {packages}",
     "lock_missing": "not installed: {packages}",
-    "lock_besides": "besides: {packages}",
+    "lock_besides": "besides {count} that it does not pin",
     "sentences": "; ",
     "notes": "Notes of the verification",
     "note": {

@@ -54,14 +54,16 @@ WORDS_ZH: dict[str, Any] = {
     "hides": "仍然隐藏的内容",
     "noise": "隐私损失 ε",
     "someone": "对方",
+    "name": " {name} ",
+    "colon": "：",
     "not_opened": "以下种类在本证据中没有公开过：{kinds}。",
     "opening": {
         "membership": (
-            "自己带来的人中，哪些也为 {source} 所有：每个标识符一个比特",
+            "自己带来的人中，哪些也为{source}所有：每个标识符一个比特",
             "所有未带来的人",
         ),
         "membership.joint": (
-            "与 {source} 共有的人中哪些属于共同集合，或其中有多少人是自己不认识的",
+            "与{source}共有的人中哪些属于共同集合，或其中有多少人是自己不认识的",
             "自己不认识的人是谁",
         ),
         "coefficients": (
@@ -77,7 +79,7 @@ WORDS_ZH: dict[str, Any] = {
             "任何一家银行单独的计数，以及任何一行",
         ),
         "scale": (
-            "{source} 的行数及其自身分块的大小，取整为 2 的平方根的幂",
+            "{source}的行数及其自身分块的大小，取整为 2 的平方根的幂",
             "任何一行或标签",
         ),
         "step.norms": (
@@ -89,15 +91,15 @@ WORDS_ZH: dict[str, Any] = {
             "范数本身",
         ),
         "scores.calibration": (
-            "校准集中每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
+            "校准集中每个人的分数里来自{source}的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列，以及所有训练样本的分数",
         ),
         "scores.test": (
-            "测试集中每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
+            "测试集中每个人的分数里来自{source}的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列，以及所有训练样本的分数",
         ),
         "scores.batch": (
-            "被评分的每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
+            "被评分的每个人的分数里来自{source}的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列",
         ),
         "scores.training": (
@@ -121,7 +123,7 @@ WORDS_ZH: dict[str, Any] = {
             "其中究竟是谁违约",
         ),
         "verdict": (
-            "联合模型是否优于 {source} 自己的模型：一个比特",
+            "联合模型是否优于{source}自己的模型：一个比特",
             "分数与指标",
         ),
     },
@@ -179,6 +181,8 @@ WORDS_ZH: dict[str, Any] = {
     "messages": "消息数",
     "what": "消息种类",
     "wire": {
+        "align.size": "对齐：带来的标识符数目",
+        "align.joint": "对齐：共有的人数",
         "align.": "对齐：盲化的标识符与标签",
         "joint": "对齐：在共同集合中的位置",
         "covered": "对齐：在共同集合中的位置",
@@ -220,7 +224,7 @@ WORDS_ZH: dict[str, Any] = {
         "maximum_runs_per_day": "24 小时内至多同意 {value} 次任务。",
         "maximum_holdout_share": "一次任务中至多可以公开占比 {value}（以 1 计）的人的分数。",
         "maximum_commons_rho": "多家银行合计的加噪计数对每个人至多耗费 ρ = {value}，所有任务累计。",
-        "maximum_woe_rho": "各分箱违约计数对每个标签至多耗费 ρ = {value}，所有任务累计（无：精确计数，每人一次）。",
+        "maximum_woe_rho": "各分箱违约计数对每个标签至多耗费的 ρ，所有任务累计：{value}（无：精确计数，每人一次）。",
         "activations": "S 形函数可以替换为：{value}。",
         "variants": "允许的训练方式：{value}（open-score：银行在每一轮公开训练样本的分数）。",
         "maximum_polish": "严格训练之后，训练样本的分数至多再公开 {value} 次。",
@@ -278,7 +282,7 @@ WORDS_ZH: dict[str, Any] = {
     "lock_away": "与 requirements.lock（{digest}…，共锁定 {count} 个软件包）不一致",
     "lock_other": "版本不同（括号内为锁定版本）：{packages}",
     "lock_missing": "未安装：{packages}",
-    "lock_besides": "锁定之外另有：{packages}",
+    "lock_besides": "另有 {count} 个未锁定的软件包",
     "sentences": "；",
     "notes": "核验附注",
     "note": {

@@ -3,12 +3,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import string
+from importlib.metadata import version
 
 import pytest
 
 from protocols.audit import Countersigned, Record, SignedCheckpoint, kept_countersignature
 from protocols.canonical import canonical_json
-from protocols.node.verifier.examine import verify_evidence
+from protocols.node.verifier.examine import examine, verify_evidence
+from protocols.node.verifier.findings import Note
+from protocols.node.verifier.locked import pins_of
+from protocols.node.verifier.page import privacy_page
+from protocols.node.verifier.privacy import LANGUAGES, privacy_report
+from protocols.node.verifier.words_en import WORDS_EN
+from tests.packaging.project import CORE_LOCK, pins
 from tests.protocols.node.evidence_federation import KEYS, TRUST, lines_of, problems, renumbered, resign
 
 
@@ -158,3 +167,58 @@ def test_a_weak_parameter_set_is_named(evidence):
     weak = [{"name": "weak", "degree": 4096, "primes": [2**61 - 1, 2**61 - 1], "plain_modulus": 2}]
     found = changed(evidence, "installation.json", lambda told: digested(told, "parameters", weak))
     assert "parameter set weak has 122 bits of modulus at degree 4096" in found
+
+
+# The dependency lock
+
+def locked(evidence, text: str | None):
+    """The bank shows another lock, or none, and signs again."""
+    path = evidence / "bank" / "requirements.lock"
+    path.unlink() if text is None else path.write_text(text, encoding="utf-8")
+    resign(evidence / "bank")
+    return examine(evidence, TRUST)
+
+
+def told_of_bank(evidence, text: str | None, lang: str) -> dict:
+    report, nodes = locked(evidence, text)
+    assert report.problems == []
+    (bank,) = [each for each in privacy_report(report, nodes, lang)["installations"] if each["node"] == "bank"]
+    return bank["lock"]
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", ("0.0.1", "not installed: no-such-package", "besides")),
+                                             ("zh", ("0.0.1", "未安装：no-such-package", "未锁定"))])
+def test_packages_that_differ_from_the_lock_are_told(evidence, lang, words):
+    lock = "# made\ncryptography==0.0.1 \\\n    --hash=sha256:00\nno-such-package==1 \\\n"
+    told = told_of_bank(evidence, lock, lang)
+    assert told["missing"] == ["no-such-package"] and told["pinned"] == 2 and "numpy" in told["besides"]
+    assert told["other"] == [f"cryptography {version('cryptography')} (0.0.1)"]
+    assert all(word in told["sentence"] for word in words) and told["sentence"] in privacy_page(
+        privacy_report(*examine(evidence, TRUST), lang)).decode()
+    (note,) = [note for note in examine(evidence, TRUST)[0].notes if note.kind == "lock_differs"]
+    assert all(word in note.told(LANGUAGES[lang]) for word in words[:2])
+
+
+def test_the_shipped_lock_is_the_one_of_the_checkout(pristine):
+    shipped = (pristine / "bank" / "requirements.lock").read_bytes()
+    assert shipped == CORE_LOCK.read_bytes() and pins_of(shipped) == pins(CORE_LOCK)
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "not known"), ("zh", "不详")])
+def test_without_a_lock_the_report_says_not_known(evidence, lang, words):
+    told = told_of_bank(evidence, None, lang)
+    assert told["sha256"] is None and words in told["sentence"]
+
+
+@pytest.mark.parametrize("text", ["", "numpy>=2\n", "a==1 \\\na==2 \\\n", "é==1\n"])
+def test_what_is_no_lock_is_named(evidence, text):
+    assert "bank/requirements.lock: expected a lock" in problems(locked(evidence, text)[0])
+
+
+@pytest.mark.parametrize("kind", sorted(WORDS_EN["note"]))
+def test_every_note_can_be_told_in_both_languages(kind):
+    blanks = {name for _, name, _, _ in string.Formatter().parse(WORDS_EN["note"][kind]) if name}
+    note = Note(kind, {name: ("code",) if name in ("changed", "other", "missing") else name for name in blanks})
+    for words in LANGUAGES.values():
+        assert "{" not in note.told(words)
+    assert re.search("[\u4e00-\u9fff]", note.told(LANGUAGES["zh"]))
