@@ -117,7 +117,7 @@ def _show_decisions(decisions: Sequence[Mapping[str, str]], words: Words) -> str
     if not decisions:
         return ""
     head = [words[name] for name in ("at", "node", "decision", "about", "by", "reason")]
-    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(row["event"]), _tt(row["about"]), _cell(row["by"]),
+    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(words["decided"].get(row["event"], row["event"])), _tt(row["about"]), _cell(row["by"]),
              _cell(row["reason"])] for row in decisions]
     return f"<h3>{escape(words['decisions'])}</h3>\n{_grid(head, rows)}"
 
@@ -177,7 +177,7 @@ def _show_policies(told: Mapping[str, Any], words: Words) -> str:
 def _show_vouch(told: Mapping[str, Any], words: Words) -> str:
     rows = []
     for party in told["parties"]:
-        said = [witness + words["colon"] + words["vouch_row"].format(covered=f"{size:,}", records=f"{party['records']:,}")
+        said = [words["vouch_row"].format(witness=witness, covered=f"{size:,}", records=f"{party['records']:,}")
                 for witness, size in party["vouched"].items()]
         rows.append([_cell(party["name"]), _tt(party["fingerprint"][:16] + "…"), _num(party["records"]),
                      "<br>".join(escape(line) for line in said) or escape(words["vouch_nobody"])])
@@ -189,14 +189,18 @@ def _show_security(told: Mapping[str, Any], words: Words) -> str:
     sets = [[_tt(each["name"]), _num(each["degree"]),
              _cell(words["bits_value"].format(bits=each["modulus_bits"])),
              _cell(words["bits_value"].format(bits=each["allowed_bits"]))] for each in told["parameters"]]
-    nodes = [[_cell(each["node"]),
-              _whole(f"sealscore {each['sealscore']}") + "<br>" + _whole(f"Python {each['python']}"), _tt(each["code"][:16] + "…"),
-              _cell(words["packages_value"].format(count=each["packages"], digest=each["packages_sha256"][:16])),
-              _cell(each["lock"]["sentence"])] for each in told["installations"]]
+    nodes = [_installed(each, words) for each in told["installations"]]
     return "\n".join([
         _h2(words["security"]), _p(words["security_intro"]),
         _grid([words["set"], ("n", words["degree"]), words["bits"], words["allowed"]], sets),
         _grid([words["node"], words["version"], words["code"], words["packages"], words["lock"]], nodes)])
+
+
+def _installed(each: Mapping[str, Any], words: Words) -> list[str]:
+    packages = words["packages_value"].format(count=each["packages"], digest=each["packages_sha256"][:16])
+    versions = _whole(f"sealscore {each['sealscore']}") + "<br>" + _whole(f"Python {each['python']}")
+    code = _tt(each["code"][:16] + "…")
+    return [_cell(each["node"]), versions, code, _cell(packages), _cell(each["lock"]["sentence"])]
 
 
 def _show_notes(told: Mapping[str, Any], words: Words) -> str:

@@ -47,6 +47,7 @@ WORDS_EN: dict[str, Any] = {
     },
     "decisions": "What people decided",
     "decision": "Decision",
+    "decided": {"approved": "approved", "rejected": "rejected", "revoked": "revoked"},
     "about": "About",
     "by": "By",
     "reason": "Reason",
@@ -271,7 +272,7 @@ WORDS_EN: dict[str, Any] = {
     "vouch": "Who vouches for the logs",
     "vouch_intro": "A node could rewrite its own log and sign it again. What it cannot change are the checkpoints "
                    "that others hold and countersigned: up to there its log is the one they saw.",
-    "vouch_row": "the first {covered} of {records} records",
+    "vouch_row": "{witness}: the first {covered} of {records} records",
     "vouch_nobody": "nobody: this log rests on the node's own signature",
     "node": "Node",
     "identity": "Identity",

@@ -44,6 +44,7 @@ WORDS_ZH: dict[str, Any] = {
     },
     "decisions": "人员的决定",
     "decision": "决定",
+    "decided": {"approved": "批准", "rejected": "拒绝", "revoked": "撤销"},
     "about": "对象",
     "by": "决定人",
     "reason": "理由",
@@ -247,7 +248,7 @@ WORDS_ZH: dict[str, Any] = {
     "vouch": "谁为日志作证",
     "vouch_intro": "节点可以改写自己的日志并重新签名，但无法改变他方持有并会签的检查点：直到那里，它的日志就是他方所"
                    "见的那一份。",
-    "vouch_row": "{records} 条记录中的前 {covered} 条",
+    "vouch_row": "{witness}：{records} 条记录中的前 {covered} 条",
     "vouch_nobody": "无人：该日志仅凭节点自己的签名",
     "node": "节点",
     "identity": "身份",
