@@ -53,6 +53,10 @@ svg { display: block; width: 100%; height: auto; }
 svg text { font-size: 12px; fill: var(--ink); }
 svg .quiet { fill: var(--soft); }
 svg rect { fill: var(--accent); }
+@media (max-width: 700px) {
+  table { display: block; overflow-x: auto; }
+  td:nth-child(2) { min-width: 13em; }
+}
 @media print {
   main { max-width: none; padding: 0; }
   body { font-size: 10.5pt; }
@@ -117,7 +121,8 @@ def _show_decisions(decisions: Sequence[Mapping[str, str]], words: Words) -> str
     if not decisions:
         return ""
     head = [words[name] for name in ("at", "node", "decision", "about", "by", "reason")]
-    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(words["decided"].get(row["event"], row["event"])), _tt(row["about"]), _cell(row["by"]),
+    decided = words["decided"]
+    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(decided.get(row["event"], row["event"])), _tt(row["about"]), _cell(row["by"]),
              _cell(row["reason"])] for row in decisions]
     return f"<h3>{escape(words['decisions'])}</h3>\n{_grid(head, rows)}"
 
