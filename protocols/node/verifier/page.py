@@ -122,8 +122,8 @@ def _show_decisions(decisions: Sequence[Mapping[str, str]], words: Words) -> str
         return ""
     head = [words[name] for name in ("at", "node", "decision", "about", "by", "reason")]
     decided = words["decided"]
-    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(decided.get(row["event"], row["event"])), _tt(row["about"]), _cell(row["by"]),
-             _cell(row["reason"])] for row in decisions]
+    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(decided.get(row["event"], row["event"])), _tt(row["about"]),
+             _cell(row["by"]), _cell(row["reason"])] for row in decisions]
     return f"<h3>{escape(words['decisions'])}</h3>\n{_grid(head, rows)}"
 
 
