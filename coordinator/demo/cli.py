@@ -77,7 +77,12 @@ def demo(
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
     settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
                 "activation": activation, "release": release, "variant": variant, "polish": polish}
-    rules = setting.policy_rules(variant, polish, release)
+    plan = Plan.from_toml_text(setting.plan_text(parts, tuple(parts.tables), **settings), "plan.toml")
+    fewer = with_ablations and platforms > 1
+    if fewer:
+        say("trainings without a platform are about nearly the same people: the policies of this demo say "
+            "minimum_change_rows = 1, which no policy about real people should")
+    rules = setting.policy_rules(plan, again_on_nearly_the_same=fewer)
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
     metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
     typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
