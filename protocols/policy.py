@@ -60,7 +60,7 @@ class Policy(Strict):
     maximum_snapshots_per_person: int = Field(12, ge=1, description="versions of a person's data that one model with "
                                               "shared weights may score")
     minimum_change_rows: int = Field(1000, ge=1, description="between two trainings the people shared with a peer, and "
-                                     "those that a training takes of a bank, are the same, or differ by at least so many")
+                                     "those taken of a bank, are the same, or differ by at least so many")
     parameter_sets: tuple[Literal["product", "slots"], ...] = ("product", "slots")
     sensitivity_allowed: tuple[Level, ...] = ("C1", "C2")
     columns: dict[Name, dict[Column, Level]] = Field({}, description="by table: the only columns that may take part, "

@@ -18,7 +18,8 @@ ASKED = {
     "deg3": {"activation": "deg3"}, "shared": {"release": "shared"}, "open-score": {"variant": "open-score"},
     "one polish": {"polish": 1}, "two polishes": {"polish": 2}, "more steps": {"steps": 21},
 }
-WITHIN = {"one polish": {"usual"}, "two polishes": {"one polish", "usual"}, "more steps": {"usual"}}  # a plan that asks for less is within the policy
+# plans that ask for less are within the policy
+WITHIN = {"one polish": {"usual"}, "two polishes": {"one polish", "usual"}, "more steps": {"usual"}}
 PEERS = {FEATURE: "a" * 64}
 
 
