@@ -14,6 +14,7 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
+from coordinator.canary import guard
 from coordinator.conductor import Abandoned, Body, Conductor
 from coordinator.config import CoordinatorConfig, load_config
 from coordinator.flower.adapter import bound_reply_waits, supernode_public_key
@@ -44,6 +45,7 @@ def main(grid: Grid, context: Context) -> None:
     die_with_parent(os.getppid())  # SuperExec does not stop what it started when it is killed
     bound_reply_waits(REPLY_WAIT_S)
     config = load_config()
+    guard("ServerApp", config.home, config.node.name)
     registry = Registry(config.registry_url)
     try:
         identities = {name: party.identity for name, party in config.parties.items()}

@@ -77,7 +77,7 @@ def demo(
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
     settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
                 "activation": activation, "release": release, "variant": variant, "polish": polish}
-    rules = setting.policy_rules(variant, polish, release)
+    rules = _rules(parts, settings, with_ablations and platforms > 1, say)
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
     metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
     typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
@@ -141,6 +141,15 @@ def _sizes(rows: int | None, bins: int | None, banks: int, platforms: int, choos
         raise UsageError(f"the smallest of {banks} banks would have too few people to train and test on; expected "
                          f"--rows of at least {fewest_rows(banks)}, got {rows}")
     return rows, bins
+
+
+def _rules(parts: Setting, settings: dict[str, Any], fewer_platforms: bool, say: Say) -> list[str]:
+    """Of every party's policy: what the plan asks for."""
+    if fewer_platforms:
+        say("trainings without a platform are about nearly the same people: the policies of this demo say "
+            "minimum_change_rows = 1, which no policy about real people should")
+    plan = Plan.from_toml_text(setting.plan_text(parts, tuple(parts.tables), **settings), "plan.toml")
+    return setting.policy_rules(plan, again_on_nearly_the_same=fewer_platforms)
 
 
 def _run(

@@ -152,6 +152,7 @@ class Phases:
             pairs = [self._align_with(peer, table, pool.map) for peer in roster.counterparts(self._plan, self._name)]
         self._check_shared(pairs)
         joint = self._joint(pairs)
+        self._check_taken(joint)
         salt = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
         for bank, alignment in joint.items():
             known = alignment.rows[alignment.rows != UNKNOWN]
@@ -168,6 +169,12 @@ class Phases:
         self._people.shared(self._table().ids, {p: pair.rows for p, pair in zip(peers, pairs, strict=True)})
         if self._plan.kind == "train":
             self._people.check_growth(self._node.party.policy)
+
+    def _check_taken(self, joint: dict[str, Alignment]) -> None:
+        """What is left of the pairs is what a training is about: its change is limited like theirs."""
+        if self._people is not None and self._plan.kind == "train":
+            rows = {bank: alignment.rows for bank, alignment in joint.items()}
+            self._people.check_taken(self._node.party.policy, self._table().ids, rows)
 
     def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> Alignment:
         params = roster.alignment(self._agreement, self._name, peer)

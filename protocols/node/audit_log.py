@@ -36,6 +36,7 @@ from protocols.audit import (
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError, UsageError
 from protocols.merkle import MerkleTree, verify_consistency
+from protocols.node.marks import Marks
 from protocols.node.redaction import refuse_leaks, without_paths
 from protocols.node.verifier.names import AGREEMENTS, CHECKPOINTS, LOG, POLICIES
 
@@ -62,6 +63,7 @@ class AuditLog:
         self._tree = MerkleTree()
         self._held: dict[str, dict[int, bytes]] = {}  # by peer: root by size of every checkpoint held
         self._agreements: dict[str, str] = {}
+        self._marks = Marks()
         self._last: SignedCheckpoint | None = None
         self._broken = False
         self._files = contextlib.ExitStack()
@@ -76,6 +78,12 @@ class AuditLog:
         """Number of records."""
         with self._mutex:
             return self._tree.size
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """What each store of the node must have reached, by file name or run (marks.py)."""
+        with self._mutex:
+            return dict(self._marks.least)
 
     def append(self, kind: str, body: dict[str, Any]) -> int:
         """Record what happened; durable when this returns. Returns the record's index.
@@ -293,6 +301,7 @@ class AuditLog:
 
     def _take(self, record: Record, line: bytes) -> None:
         self._tree.append(line)
+        self._marks.take(record)
         if record.kind == "checkpoint.peer":
             peer, signed = held_checkpoint(record)
             self._held.setdefault(peer, {})[signed.checkpoint.size] = signed.checkpoint.root

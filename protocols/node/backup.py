@@ -23,10 +23,15 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from protocols.audit import Record
 from protocols.errors import SealscoreError, TrustError, UsageError
+from protocols.node.audit_log import AuditLog
+from protocols.node.evidence import AUDIT_FOLDER
 from protocols.node.identity_files import load_identity, sync_folder
+from protocols.node.marks import KIND
 from protocols.node.sealed_file import OpeningReader, SealingWriter
 from protocols.node.tls import NodeTls
+from protocols.node.verifier.names import LOG
 
 MANIFEST = "manifest.json"
 FOLDERS = ("identity", "tls", "flower", "parties", "state")
@@ -81,7 +86,7 @@ def restore(source: Path, home: Path, passphrase: bytes) -> Summary:
     try:
         with source.open("rb") as file:
             _extract(OpeningReader(file, passphrase, str(source)), draft, manifest)
-        load_identity(draft)
+        _note_restored(draft, manifest["made_at"])
         os.replace(draft, home)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
@@ -255,6 +260,18 @@ def _extract(stream: OpeningReader, draft: Path, manifest: dict[str, Any]) -> No
         with target.open("rb") as written:
             if hashlib.file_digest(written, "sha256").hexdigest() != manifest["files"][info.name]["sha256"]:
                 raise TrustError(f"{info.name} was not written as it is in the backup; check the disk")
+
+
+def _note_restored(draft: Path, made_at: str) -> None:
+    """Record that these are copies: stores of unfinished runs are missing, and the node notices (marks.py)."""
+    identity, folder = load_identity(draft), draft / AUDIT_FOLDER
+    if not (folder / LOG).exists():
+        return
+    with (folder / LOG).open("rb") as file:
+        first = file.readline().removesuffix(b"\n")
+    with AuditLog(folder, Record.decode(first).body.get("node", ""), identity) as log:
+        log.append(KIND, {"event": "restored", "made_at": made_at})
+    (folder / "lock").unlink()
 
 
 def _summary(manifest: dict[str, Any]) -> Summary:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
-from coordinator.demo.setting import policy_rules
+from coordinator.demo.federation import FEATURE, LABEL, TRIAL_RULES, Federation, Table
 from parties.runtime.preparation import prepare
 from parties.runtime.tables import TableConfig, load_table
 from protocols.plan import Plan
@@ -30,7 +29,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
 
 @pytest.fixture(scope="module")
 def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    rules = [*policy_rules("open-score", 0, "owner"), "maximum_polish = 2"]
+    rules = [*TRIAL_RULES, 'variants = ["strict", "open-score"]', "maximum_polish = 2"]
     with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000, rules=rules) as running:
         yield running
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
-from coordinator.demo.setting import policy_rules
+from coordinator.demo.federation import FEATURE, LABEL, TRIAL_RULES, Federation, Table
 from tests.end_to_end import support
 from tests.end_to_end.test_crash import ENDED, PEER_S, node_pid, reached, wait_ended, wait_for
 from tests.end_to_end.test_shared_release import score, scores_in_the_clear
@@ -22,7 +21,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module")
 def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     with Federation(tmp_path_factory.mktemp("c"), tables, minimum_rows=1000,
-                    rules=policy_rules("strict", 0, "shared")) as running:
+                    rules=[*TRIAL_RULES, 'release = ["shared"]']) as running:
         yield running
 
 
