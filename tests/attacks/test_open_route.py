@@ -1,7 +1,7 @@
 """Attacks on the open-score variant as it runs: its own two roles, one training, and what each side makes of its tape.
 
-`test_openings.py` attacks the building blocks; here the weak twins are the same roles without the limit of openings, and
-with a bank that hands on what it should keep.
+`test_openings.py` attacks the building blocks; here the weak twins are the same roles without the limit of openings,
+and with a bank that hands on what it should keep.
 """
 from __future__ import annotations
 

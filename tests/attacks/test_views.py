@@ -14,6 +14,7 @@ from tests.attacks.views import BankSimulator, PlatformSimulator, View
 from tests.attacks.watching import Watched, watch
 from tests.protocols.scorecard.problems import problem
 
+
 def real_view(training: Watched, party: str) -> View:
     """What came to a party, in order."""
     return [(message.kind, message.payload) for sender, message in training.tape if sender != party]
