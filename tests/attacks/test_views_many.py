@@ -81,11 +81,13 @@ def test_what_a_party_holds_is_uniform(trainings, federation, party) -> None:
 
 @pytest.mark.parametrize("federation", SIZES)
 def test_no_random_block_comes_twice_to_anybody(trainings, federation) -> None:
-    """But for what is sent to several as one upload, and the point of a check, which all who make summands know."""
+    """But for what is sent to several as one upload, the point of a check, which all who make summands know, and common
+    coefficients, of which all banks get the same flooded share."""
     seen = trainings[federation]
     payloads = {payload: f"{kind} {party}" for party, view in seen.views.items() for kind, payload in view}
     found = repeated_blocks((name, payload) for payload, name in payloads.items())
-    assert {(one.split()[0], other.split()[0]) for one, other in found} <= {("setup", "setup")}
+    assert {(one.split()[0], other.split()[0]) for one, other in found} <= {
+        ("setup", "setup"), ("coefficients", "coefficients")}
     places = defaultdict(list)
     for view in seen.views.values():
         for kind, payload in view:
