@@ -60,6 +60,7 @@ from protocols.wire.chunks import Assembler, Route, WireMessage
 from protocols.woe import messages as woe
 from protocols.woe.feature_party import FeatureWoe
 from protocols.woe.label_party import LabelWoe, WoeSettings
+from tests.attacks.parsers_files import files
 from tests.attacks.parsers_shared import shared
 from tests.attacks.samples import (
     RUN,
@@ -468,5 +469,5 @@ def _reply(data: bytes) -> object:
 @cache
 def all_parsers() -> dict[str, Parser]:
     """Every entry, by name."""
-    made = [*wire(), *crypto(), *roles(), *shared(), *documents(), *control()]
+    made = [*wire(), *crypto(), *roles(), *shared(), *documents(), *files(), *control()]
     return {parser.name: parser for parser in made}

@@ -35,16 +35,17 @@ def small_tables(folder: Path, rows: int = ROWS, seed: int = 7) -> dict[str, Tab
 
 
 def plan_text(
-    columns: dict[str, list[str]] | None = None, *, encoding: str = "numeric", steps: int = 6, bins: int = 3,
-    purpose: str = PURPOSE, release: str = "owner", minimum_intersection: int = 1000, seed: str = "1",
-    table: str = "customers", peer_deadline_s: int = 60, run_deadline_s: int = 600,
+    columns: dict[str, list[str]] | None = None, *, encoding: str = "numeric", activation: str = "anchored",
+    steps: int = 6, bins: int = 3, purpose: str = PURPOSE, release: str = "owner", minimum_intersection: int = 1000,
+    seed: str = "1", table: str = "customers", peer_deadline_s: int = 60, run_deadline_s: int = 600,
 ) -> str:
     """A training plan as TOML; small and quick unless told otherwise."""
     lines = [f'purpose = "{purpose}"', f'label_party = "{LABEL}"', f'feature_parties = ["{FEATURE}"]', ""]
     for party, names in (columns or COLUMNS).items():
         lines += [f"[parties.{party}]", f'table = "{table}"', f"columns = {json.dumps(names)}", ""]
     lines += [
-        "[model]", f'encoding = "{encoding}"', f"bins = {bins}", f"steps = {steps}", f'release = "{release}"', "",
+        "[model]", f'encoding = "{encoding}"', f"bins = {bins}", f"steps = {steps}", f'release = "{release}"',
+        f'activation = "{activation}"', "",
         "[alignment]", f"minimum_intersection = {minimum_intersection}", "",
         "[slices]", f'seed = "{seed}"', "",
         "[limits]", f"peer_deadline_s = {peer_deadline_s}", f"run_deadline_s = {run_deadline_s}", "",
