@@ -65,6 +65,6 @@ def shared() -> Iterator[Parser]:
     yield Parser("platform's part of shared scores", _take_platform_part, lambda: [_platform_part()],
                  (LABEL + "LabelSharedScores.handle",), 6)
     yield Parser("verdict on shared scores", _take_verdict, lambda: [b"\1", b"\0"],
-                 (FEATURE + "FeatureSharedHoldout.handle",), 10)
+                 ("protocols.scorecard.holdout.ToldVerdict.handle",), 10)
     yield Parser("shared model in the vault", SharedModel.from_bytes, lambda: [_trained().platform.to_bytes()],
                  ("protocols.sharedscore.model.SharedModel.from_bytes",), 6)
