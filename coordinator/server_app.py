@@ -21,7 +21,8 @@ from coordinator.flower.adapter import bound_reply_waits, supernode_public_key
 from coordinator.registry import Registry
 from coordinator.seat import seated
 from coordinator.trail import Trail
-from protocols.errors import RunFailed
+from protocols.errors import MalformedMessage, RunFailed
+from protocols.json_object import json_object
 from protocols.node.die_with_parent import die_with_parent
 
 RECORD = "sealscore"
@@ -159,9 +160,9 @@ def _unpack(method: str, party: str, message: Message) -> Body:
     record: Any = message.content.get(RECORD)
     body = record.get("body") if isinstance(record, ConfigRecord) else None
     try:
-        value = json.loads(body) if isinstance(body, bytes) and len(body) <= MAX_BODY_BYTES else None
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise RunFailed(party, method, "the party's reply is not one JSON object", "use the same version on all nodes")
-    return value
+        if not isinstance(body, bytes) or len(body) > MAX_BODY_BYTES:
+            raise MalformedMessage("no body, or a long one")
+        return json_object(body, "a reply")
+    except MalformedMessage:
+        raise RunFailed(party, method, "the party's reply is not one JSON object",
+                        "use the same version on all nodes") from None

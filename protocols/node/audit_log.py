@@ -37,6 +37,7 @@ from protocols.crypto.identity import IdentityKey
 from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError, UsageError
 from protocols.merkle import MerkleTree, verify_consistency
 from protocols.node.marks import Marks
+from protocols.node.private_files import sync_folder
 from protocols.node.redaction import refuse_leaks, without_paths
 from protocols.node.verifier.names import AGREEMENTS, CHECKPOINTS, LOG, POLICIES
 
@@ -241,7 +242,7 @@ class AuditLog:
         self._lock()
         self._log = self._descriptor(LOG)
         self._checkpoints = self._descriptor(CHECKPOINTS)
-        _sync_directory(self.directory)
+        sync_folder(self.directory)
         torn = {self._log: self._load_log(), self._checkpoints: self._load_checkpoints()}
         for descriptor, count in torn.items():  # only now: what a checkpoint covers is never cut
             _cut(descriptor, count)
@@ -360,7 +361,7 @@ def _keep(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    _sync_directory(path.parent)
+    sync_folder(path.parent)
 
 
 def _cut(descriptor: int, count: int) -> None:
@@ -368,11 +369,3 @@ def _cut(descriptor: int, count: int) -> None:
         return
     os.ftruncate(descriptor, os.fstat(descriptor).st_size - count)
     os.fsync(descriptor)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from coordinator.demo.federation import FEATURE, LABEL, TRIAL_RULES, Federation, Table
+from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
 from parties.runtime.preparation import prepare
 from parties.runtime.tables import TableConfig, load_table
 from protocols.plan import Plan
@@ -19,6 +18,7 @@ from tests.end_to_end import support
 
 RUN_S = 400.0
 WITHIN = 1e-3
+RULES = ['variants = ["strict", "open-score"]', "maximum_polish = 2"]
 MODEL = ("[model]", 'encoding = "numeric"')
 
 
@@ -28,18 +28,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
 
 
 @pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    rules = [*TRIAL_RULES, 'variants = ["strict", "open-score"]', "maximum_polish = 2"]
-    with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000, rules=rules) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def polished(fed: Federation, tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> dict:
     path = support.plan_of(tables, tmp_path_factory.mktemp("p") / "plan.toml", *MODEL, "polish = 2", "l2 = 0.02")
-    summary = support.launch(fed, path, timeout_s=RUN_S)
-    assert summary["state"] == "finished", summary["stderr"]
-    return summary | {"plan": Plan.from_toml_text(path.read_text())}
+    return support.finished(fed, path, RUN_S) | {"plan": Plan.from_toml_text(path.read_text())}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -70,6 +71,22 @@ def problem(rows: int, bank: int, platform: int, *, steps: int = 2, l2: float = 
     return Problem(*(Whitening.fit(side).transform(side) for side in sides), labels, steps, l2)
 
 
+class Anchored(Protocol):
+    """A least-squares problem in floats: columns (n, d), slope and offset (n,), start (d,)."""
+
+    columns: np.ndarray
+    slope: np.ndarray
+    offset: np.ndarray
+    start: np.ndarray
+
+
+class Steps(Protocol):
+    """What of a training's settings the steps depend on."""
+
+    steps: int
+    l2: float
+
+
 @dataclass(frozen=True)
 class Reference:
     """The anchored problem in floats: inputs rounded as the layout rounds them, arithmetic exact."""
@@ -118,7 +135,11 @@ def largest_eigenvalue(task: Problem) -> float:
 
 def trained_in_floats(task: Problem, grid: int) -> np.ndarray:
     """(1 + d_bank + d_platform,): the accelerated steps for the announced grid, step constants as in the layout."""
-    at, rows = reference(task), len(task.labels)
+    return accelerated(reference(task), len(task.labels), task, grid)
+
+
+def accelerated(at: Anchored, rows: int, task: Steps, grid: int, constants: int = 1) -> np.ndarray:
+    """The steps from `at.start`; `rows`: declared; `constants`: leading columns without ridge."""
     rate, bits = fixed.learning_rate(grid, task.l2), fixed.choose(rows, len(at.start), task.steps)
     shift = 2.0 ** (bits.weight_bits - bits.gradient_bits)
     step, ridge = fixed.step_scales(bits, rate, rows, task.l2)
@@ -128,7 +149,8 @@ def trained_in_floats(task: Problem, grid: int) -> np.ndarray:
         gradient = at.columns.T @ (at.slope * (at.columns @ v) + at.offset)
         new = v - step.constant / 2.0**step.shift / shift * gradient
         if ridge is not None:
-            new[1:] -= (ridge.constant / 2.0**ridge.shift * 2.0**fixed.MOMENTUM_BITS * v)[1:]
+            shrink = ridge.constant / 2.0**ridge.shift * 2.0**fixed.MOMENTUM_BITS * v
+            new[constants:] -= shrink[constants:]
         old, w = w, new
     return w
 
