@@ -15,7 +15,7 @@ from coordinator.cost.schedule import Graph
 from coordinator.cost.workload import Machines, Overrides, Workload, workload
 from protocols.errors import ConfigError, UsageError
 from protocols.node.supervise import environment, script
-from protocols.plan import Plan
+from protocols.plan import ModelPlan, Plan
 
 PLAN = """
 purpose = "credit-scoring"
@@ -31,7 +31,7 @@ columns = ["d", "e", "f", "g"]
 table = "users"
 columns = ["h", "i", "j", "k", "l"]
 """
-ONE = Workload("train", ("bank",), ("platform",), (30_000,), (30_000,), 30_000, 13, (40,), 12, (40,), 8,
+ONE = Workload("train", ("bank",), ("platform",), (30_000,), (30_000,), 30_000, 13, (40,), 12, (40,), ModelPlan(),
                (0.7, 0.1, 0.2))
 WAN = Machines(bandwidth_mbit=100, rtt_ms=30)
 
