@@ -132,7 +132,7 @@ def _scores(stage: Stage, bank: str, slices: dict[str, int]) -> None:
 def _shared_scores(stage: Stage, slices: dict[str, int]) -> None:
     """protocols/sharedscore: each side multiplies its columns by the weights that the other has sealed; the platform
     opens."""
-    work, parts, rows = stage.work, stage.parts, sum(slices.values())
+    work, parts, rows = stage.work, stage.parts, max(1, sum(slices.values()))
     (bank,), (platform,), (width,) = work.banks, work.platforms, work.platform_columns
     own, theirs = (rows, work.bank_columns), (rows, width)
     stage.compute(bank, _shared_answer(stage, own))

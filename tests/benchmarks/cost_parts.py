@@ -96,8 +96,8 @@ class Crypto:
         zeros = [seconds(lambda: self._keys._new_zero(), rounds=9), seconds(lambda: self._peer._new_zero(), rounds=9)]
         finish, summand, opened, added = self._sums()
         return {"ask_s": ask, "zero_own_s": zeros[0], "zero_peer_s": zeros[1], "forward": forward,
-                "backward": backward, "tiled": tiled, "tile_s": tile, "finish_s": finish, "summand_s": summand, "sum_s": opened,
-                "add_s": added}
+                "backward": backward, "tiled": tiled, "tile_s": tile, "finish_s": finish, "summand_s": summand,
+                "sum_s": opened, "add_s": added}
 
     def _matrix(self, rows: int, columns: int) -> np.ndarray:
         return self._draw.normal(0, 4096, (rows, columns)).clip(-(2**19), 2**19).astype(np.int64)
