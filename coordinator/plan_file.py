@@ -54,8 +54,6 @@ def notes(plan: Plan) -> list[str]:
     if plan.model.encoding == "woe" and not plan.model.woe_rho:
         found.append("model.encoding = 'woe' shows each platform how many defaults each of its bins holds, without "
                      "noise; model.woe_rho above 0 adds some")
-    if plan.model.encoding == "woe" or plan.model.activation != "anchored":
-        found.append("plan cost reckons with the activation 'anchored' and without the event counts of 'woe'")
     return found
 
 
