@@ -6,16 +6,17 @@ agreement that the parties signed; they are told nothing in between.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from coordinator.registry import TERMINAL, WAITING, Registry, model_id_of
 from protocols.agreement import SignedAgreement
 from protocols.audit import from_hex
 from protocols.crypto.identity import SIGNATURE_BYTES, public_from_hex
-from protocols.errors import MalformedMessage, RunFailed, SealscoreError
+from protocols.errors import MalformedMessage, RunFailed, SealscoreError, TrustError
 from protocols.plan import Plan
 
 Body = dict[str, Any]
@@ -43,7 +44,14 @@ class Trail(Protocol):
 
     def held(self, party: str) -> int: ...
 
-    def checkpoint(self, party: str, public: bytes, message: bytes) -> None: ...
+    def checkpoint(self, party: str, public: bytes, message: bytes) -> bytes: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    def own_checkpoint(self, held: int) -> bytes: ...
+
+    def countersigned(self, party: str, public: bytes, message: bytes) -> None: ...
 
 
 class Cancelled(SealscoreError):
@@ -209,27 +217,55 @@ class Conductor:
         body = {"run": self._run, "card": digests if len(digests) == len(self._parties) else None}
         replies = self._ask("publish", {p: body | {"held": self._trail.held(p)} for p in self._parties})
         card = self._card(replies)
-        for party, reply in replies.items():
-            self._keep_checkpoint(party, reply)
+        countersigned = {party: self._keep_checkpoint(party, reply) for party, reply in replies.items()}
         self._registry.set_result(self._run, card)
         if self._plan.kind == "train":
             self._registry.publish_model(card["model_id"], self._run, card, _half_digests(card["halves"]))
+        self._trail.run(self._run, "published", halves=_half_digests(card["halves"]))
+        self._have_witnessed(replies, countersigned)
         self._note("publish", "finished")
         if not self._registry.set_state(self._run, "finished", by=self._flower_run):
             self._stop()
-        self._trail.run(self._run, "finished", halves=_half_digests(card["halves"]))
+        self._trail.run(self._run, "finished")
 
-    def _keep_checkpoint(self, party: str, reply: Body) -> None:
-        """A party's signed checkpoint of its audit log goes into the coordinator's."""
-        message = reply.get("checkpoint")
+    def _keep_checkpoint(self, party: str, reply: Body) -> bytes:
+        """A party's signed checkpoint of its audit log goes into the coordinator's; countersigned."""
         try:
-            if not isinstance(message, str):
-                raise MalformedMessage("the party sent no checkpoint of its audit log")
-            data = from_hex(message, len(message) // 2)
-            self._trail.checkpoint(party, public_from_hex(self._identities[party]), data)
+            data = _bytes(reply, "checkpoint")
+            return self._trail.checkpoint(party, public_from_hex(self._identities[party]), data)
         except SealscoreError as error:
             next_step = f"ask {party} for its audit log and the auditor for a verification"
             raise RunFailed(party, "publish", str(error), next_step) from None
+
+    def _have_witnessed(self, replies: dict[str, Body], countersigned: dict[str, bytes]) -> None:
+        """Parties countersign the coordinator's log as it is now, and get their own checkpoints back countersigned.
+
+        Who does not is noted in the log; the result stands nevertheless, for it is the parties and not the coordinator
+        whom a rewritten log would deceive: they refuse, and keep the signed contradiction.
+        """
+        bodies: dict[str, Body] = {}
+        for party, reply in replies.items():
+            with self._noted(party):
+                shown = self._trail.own_checkpoint(_count(reply, "held"))
+                bodies[party] = {"run": self._run, "identity": self._trail.identity, "checkpoint": shown.hex(),
+                                 "countersigned": countersigned[party].hex()}
+        signed: dict[str, Body] = {}
+        with self._noted():
+            signed = self._exchange("witness", bodies, self._stop)
+        for party, reply in sorted(signed.items()):
+            with self._noted(party):
+                self._trail.countersigned(party, public_from_hex(self._identities[party]), _signed_back(reply))
+
+    @contextlib.contextmanager
+    def _noted(self, party: str = "") -> Iterator[None]:
+        """The log says who did not countersign it, and why."""
+        try:
+            yield
+        except (Cancelled, Abandoned):
+            raise
+        except SealscoreError as error:
+            party, cause = (error.party, error.cause) if isinstance(error, RunFailed) else (party, str(error))
+            self._trail.run(self._run, "not witnessed", party=party, cause=cause)
 
     def _announced_digests(self) -> dict[str, str]:
         """The digest of each party's half as far as it came with the end of its part."""
@@ -315,6 +351,26 @@ def _text(party: str, reply: Body, field: str) -> str:
     value = reply.get(field)
     if not isinstance(value, str) or not value:
         raise RunFailed(party, "agree", f"the party's reply has no {field}", "install the same version on all nodes")
+    return value
+
+
+def _signed_back(reply: Body) -> bytes:
+    if reply.get("ok") is not True:
+        raise TrustError(str(reply.get("refused") or reply.get("error") or "the party gave no cause")[:1000])
+    return _bytes(reply, "countersigned")
+
+
+def _bytes(reply: Body, field: str) -> bytes:
+    text = reply.get(field)
+    if not isinstance(text, str):
+        raise MalformedMessage(f"the party sent no {field} of an audit log")
+    return from_hex(text, len(text) // 2)
+
+
+def _count(reply: Body, field: str) -> int:
+    value = reply.get(field)
+    if type(value) is not int or value < 0:
+        raise MalformedMessage(f"expected a number of records as {field}")
     return value
 
 

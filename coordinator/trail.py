@@ -1,5 +1,7 @@
 """The coordinator's own audit log: what it launched, what the parties signed, how it ended, their checkpoints.
 
+The parties countersign its checkpoints as it does theirs, so a log that is rewritten later contradicts them.
+
 Several server applications may run at once, so the log is opened for one record at a time and waited for.
 """
 from __future__ import annotations
@@ -45,10 +47,25 @@ class Trail:
         with self._opened() as log:
             return log.held(party)
 
-    def checkpoint(self, party: str, public: bytes, message: bytes) -> None:
-        """Check and keep a party's checkpoint; TrustError if its log was rewritten."""
+    def checkpoint(self, party: str, public: bytes, message: bytes) -> bytes:
+        """Check and keep a party's checkpoint and give it countersigned; TrustError if its log was rewritten."""
         with self._opened() as log:
-            log.record_peer_checkpoint(party, public, message)
+            return log.record_peer_checkpoint(party, public, message)
+
+    @property
+    def identity(self) -> str:
+        """The raw public key under which this log is signed, hex."""
+        return self._identity.public.hex()
+
+    def own_checkpoint(self, held: int) -> bytes:
+        """A checkpoint for a party that holds one of the first `held` records; TrustError if the log has fewer."""
+        with self._opened() as log:
+            return log.checkpoint_message(held)
+
+    def countersigned(self, party: str, public: bytes, message: bytes) -> None:
+        """Check and keep what a party signed back; TrustError if that is no checkpoint of this log."""
+        with self._opened() as log:
+            log.record_countersigned(party, public, message)
 
     @contextmanager
     def _opened(self) -> Iterator[AuditLog]:

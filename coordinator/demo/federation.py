@@ -76,12 +76,13 @@ class Federation:
     def prepare(self) -> None:
         """Make keys, certificates and configuration files; the same commands a person would use."""
         identities = init_federation(self.folder, [PartySpec(p, _role(p)) for p in self.parties], days=30)
+        coordinator = fingerprint(identities["coordinator"])
         ports = {name: f"127.0.0.1:{free_port()}" for name in ("front", "hub", "superlink")}
         _write(self.config, _coordinator_toml(ports, {party: identities[party] for party in self.parties}))
         for party in self.parties:
             home = self.home(party)
             peers = {peer: fingerprint(identities[peer]) for peer in self.parties if peer != party}
-            _write(home / f"{party}.toml", _party_toml(party, ports, self._tables[party]))
+            _write(home / f"{party}.toml", _party_toml(party, ports, coordinator, self._tables[party]))
             _write(home / "policy.toml", _policy_toml(peers, self._minimum_rows, self._rules))
 
     def __enter__(self) -> Federation:
@@ -179,12 +180,12 @@ def _coordinator_toml(ports: dict[str, str], identities: dict[str, bytes]) -> st
     return "\n".join([*lines, ""])
 
 
-def _party_toml(party: str, ports: dict[str, str], table: Table) -> str:
+def _party_toml(party: str, ports: dict[str, str], coordinator: str, table: Table) -> str:
     section = dict(table.section)
     columns = section.pop("columns")
     lines = [
         "[node]", f'name = "{party}"', f'role = "{_role(party)}"', "",
-        "[coordinator]", f'front = "{ports["front"]}"', f'hub = "{ports["hub"]}"', "",
+        "[coordinator]", f'front = "{ports["front"]}"', f'hub = "{ports["hub"]}"', f'fingerprint = "{coordinator}"', "",
         "[tables.customers]", *(f"{key} = {json.dumps(value)}" for key, value in section.items()), "",
         "[tables.customers.columns]",
     ]

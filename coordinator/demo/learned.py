@@ -12,13 +12,13 @@ MEANING = {
     "scale": "a bank's number of rows and the size of its own block, as powers of the square root of 2, to other banks",
     "membership": "one bit per identifier: is it among the peer's too",
     "membership.joint": "one bit per person whom a platform shares with a bank: do all other platforms know it too",
-    "coefficients": "each party's own coefficients, at the end, flooded by 2^-12",
+    "coefficients": "each party's own coefficients, at the end, flooded by 1/4096",
     "step.norms": "two norms of the power iteration, to the bank",
     "step.size": "the step size, a power of the square root of 2, to the platform",
-    "scores.calibration": "the platform's part of each calibration row's score, to the bank, rounded to 2^-5",
-    "scores.test": "the platform's part of each test row's score, to the bank, rounded to 2^-5",
-    "shared.calibration": "the joint score of each calibration row, to the bank, under a flood of 2^-6",
-    "shared.test": "the joint score of each test row, to the bank, under a flood of 2^-6",
+    "scores.calibration": "the platform's part of each calibration row's score, to the bank, rounded to 1/32",
+    "scores.test": "the platform's part of each test row's score, to the bank, rounded to 1/32",
+    "shared.calibration": "the joint score of each calibration row, to the bank, under a flood of 1/64",
+    "shared.test": "the joint score of each test row, to the bank, under a flood of 1/64",
     "woe.counts": "defaults among the training rows of each of a platform's bins, to that platform",
     "verdict": "whether the joint model was better than the bank's own, to the platforms and the other banks",
 }
@@ -49,7 +49,7 @@ def _of_two(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
             f"which {aligned:,} of its customers the platform knows too, and how many rows the platform brought",
             f"the number of the platform's whitened columns ({metrics['columns_platform']})",
             "the coefficients of its own columns",
-            f"the platform's part of the score of {holdout:,} calibration and test rows, rounded to 2^-5; "
+            f"the platform's part of the score of {holdout:,} calibration and test rows, rounded to 1/32; "
             "of no training row",
             "two norms from which the step size follows",
         ],
@@ -62,7 +62,7 @@ def _of_two(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
         "coordinator": [
             "the plan, column names and missing rates, sizes and timing of sealed frames",
             "the metrics in the model card; no row, no coefficient, no key",
-            f"data of this run: {source}",
+            f"nothing of the data (here: {source})",
         ],
     }
 
@@ -72,7 +72,7 @@ def _with_shared_weights(metrics: dict[str, Any], source: str) -> dict[str, list
     holdout = metrics["rows_calibration"] + metrics["rows_test"]
     bank, platform = of_two[LABEL], of_two[FEATURE]
     return of_two | {
-        LABEL: [*bank[:2], f"the joint score of {holdout:,} calibration and test rows, to 2^-6; of no training row",
+        LABEL: [*bank[:2], f"the joint score of {holdout:,} calibration and test rows, to 1/64; of no training row",
                 "two norms from which the step size follows; no coefficient, not even of its own columns"],
         FEATURE: [*platform[:2], "the step size; no coefficient, not even of its own columns", platform[-1]],
     }
@@ -93,7 +93,7 @@ def _among_platforms(metrics: dict[str, Any], source: str, platforms: Sequence[s
             f"the number of whitened columns of each platform ({metrics['columns_platform']} in all)",
             "the coefficients of its own columns",
             f"the sum of all platforms' parts of the score of {holdout:,} calibration and test rows, each rounded to "
-            "2^-5; of no training row, and of no platform apart",
+            "1/32; of no training row, and of no platform apart",
             "two norms from which the step size follows",
         ],
         lead: each,
@@ -133,7 +133,7 @@ def _bank(own: dict[str, Any], banks: Sequence[str], platforms: Sequence[str], s
         counts,
         "each other bank's number of rows, and the size of its own block, rounded to powers of the square root of 2",
         "the common coefficients of the bureau columns, the same at every bank, and its own intercept",
-        f"{whose} of the score of {holdout:,} of its own calibration and test rows, rounded to 2^-5; of no training "
+        f"{whose} of the score of {holdout:,} of its own calibration and test rows, rounded to 1/32; of no training "
         "row, and of no row of another bank",
         "the step size, and whether the joint model was better than each other bank's own",
         *(["two norms from which the step size follows"] if speaks else []),
@@ -148,5 +148,5 @@ def _coordinator(source: str) -> list[str]:
     return [
         "the plan, column names and missing rates, sizes and timing of sealed frames",
         "ciphertexts that it added up, all masked at their source; the metrics in the model card",
-        f"data of this run: {source}",
+        f"nothing of the data (here: {source})",
     ]

@@ -171,8 +171,8 @@ def grouped(digest: str) -> str:
 
 
 def thousands(count: int) -> str:
-    """30000 -> 30 000 with thin spaces."""
-    return f"{count:,}".replace(",", "\u202f")
+    """30000 -> 30,000, as the sentences have it."""
+    return f"{count:,}"
 
 
 def signed(value: float, digits: int = 0) -> str:

@@ -18,7 +18,7 @@ from protocols.errors import MalformedMessage, SealscoreError
 from protocols.json_object import json_object
 
 SOCKET_VARIABLE = "SEALSCORE_SOCKET"
-METHODS = ("agree", "execute", "publish")
+METHODS = ("agree", "execute", "publish", "witness")
 RECORD = "sealscore"
 CALL_TIMEOUT_S = 45.0
 MAX_BODY_BYTES = 4 * 1024 * 1024

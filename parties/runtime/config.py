@@ -14,6 +14,7 @@ from protocols.node.key_secret import KeysConfig
 from protocols.plan import Name, Strict
 from protocols.policy import Policy
 
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$")]
 
 
@@ -29,6 +30,9 @@ class CoordinatorConfig(Strict):
 
     front: Address = Field(description="TLS front of the SuperLink (/v1/fleet/* only)")
     hub: Address = Field(description="the hub, gRPC over mutual TLS")
+    name: Name = Field("coordinator", description="its name in audit logs and evidence")
+    fingerprint: Fingerprint | None = Field(
+        None, description="of the identity that signs its audit log, confirmed by telephone; else any")
 
 
 class ScoresConfig(Strict):

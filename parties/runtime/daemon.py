@@ -1,7 +1,7 @@
 """The resident daemon of a party: it owns data, keys, vault, policy and audit log, and lives as long as the node.
 
-Flower's executor reaches it through a local socket with three calls (agree, execute, publish); each may be repeated.
-Runs that were under way when it was killed go on by themselves after a restart.
+Flower's executor reaches it through a local socket with four calls (agree, execute, publish, witness); each may be
+repeated. Runs that were under way when it was killed go on by themselves after a restart.
 """
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from parties.runtime.side import Side
 from parties.runtime.supernode import PartyFlower
 from parties.runtime.tables import catalogue, load_table
 from parties.runtime.vault import Vault
+from parties.runtime.witness import Witness
 from protocols.agreement import MAX_STATEMENT_BYTES, SignedAgreement, sign_statement, statement
 from protocols.audit import RUN_ID
 from protocols.crypto.identity import fingerprint, public_from_hex
@@ -66,6 +67,7 @@ class Daemon:
         self._oversight = Oversight(
             party, self._audit, self._vault, self._ledger, self._runs, self._lock, self._news.set
         )
+        self._witness = Witness(party.config.coordinator, self._audit)
         self._fault: SealscoreError | None = None
         self._server: local_api.LocalServer | None = None
         self._flower: PartyFlower | None = None
@@ -93,7 +95,8 @@ class Daemon:
         rollback.check(self._audit, ledgers, self._folder(), self._identity)
         self._mark()
         self._policy_digest = self._audit.keep_policy(canonical_json(self._party.policy.model_dump(mode="json")))
-        handlers = {name: getattr(self, name) for name in ("agree", "execute", "publish", "status", "refused")}
+        calls = ("agree", "execute", "publish", "witness", "status", "refused")
+        handlers = {name: getattr(self, name) for name in calls}
         handlers |= self._oversight.handlers()
         with self._lock:  # no call is answered before the runs that were under way are known
             self._open(handlers)
@@ -390,7 +393,8 @@ class Daemon:
         held = body.get("held")
         if type(held) is not int or held < 0:
             raise MalformedMessage("expected the number of records that the coordinator holds a checkpoint of")
-        reply: dict[str, Any] = {"ok": True, "checkpoint": self._audit.checkpoint_message(held).hex()}
+        checkpoint = self._audit.checkpoint_message(held).hex()
+        reply: dict[str, Any] = {"ok": True, "checkpoint": checkpoint, "held": self._witness.held()}
         model_id = "m-" + run.removeprefix("r-")
         if driver.kind == "train":
             half = self._vault.get(model_id)
@@ -405,6 +409,15 @@ class Daemon:
             if metrics:
                 reply["metrics"] = metrics
         return reply
+
+    def witness(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Countersign a checkpoint of the coordinator's log at the end of a run, and keep what it countersigned."""
+        run = _run(body)
+        with self._lock:
+            driver = self._runs.get(run)
+            if driver is None or driver.state != "finished":
+                return {"ok": False, "refused": f"run {run} has not finished here"}
+        return self._witness.exchange(body)
 
     def status(self, body: dict[str, Any]) -> dict[str, Any]:
         """How every run stands here."""

@@ -8,6 +8,7 @@
     OUT/<node>/traffic.json            messages and bytes by run, receiver and kind
     OUT/<node>/proofs.json             consistency of all checkpoints, inclusion of each agreement and opening
     OUT/<node>/installation.json       digest of the code, packages with versions, parameter sets
+    OUT/<node>/requirements.lock       the dependency lock that came with the code, if it did
     OUT/<node>/manifest.json           SHA-256 and size of every other file
     OUT/<node>/manifest.sig            signature of the node's identity over the manifest, 128 hex digits
 
@@ -28,13 +29,14 @@ from protocols.errors import TrustError, UsageError
 from protocols.merkle import MerkleTree
 from protocols.node.audit_log import AuditLog, LogInUse
 from protocols.node.identity_files import load_identity
-from protocols.node.installation import installation_file
+from protocols.node.installation import installation_file, lock_path
 from protocols.node.redaction import refuse_leaks
 from protocols.node.verifier.derived import openings_file, proofs_file, traffic_file
 from protocols.node.verifier.names import (
     AGREEMENTS,
     CHECKPOINTS,
     INSTALLATION,
+    LOCK,
     LOG,
     MANIFEST,
     MANIFEST_CONTEXT,
@@ -121,6 +123,9 @@ def _collect(source: Path) -> dict[str, bytes]:
     records = [Record.decode(line) for line in lines]
     files = {LOG: _joined(lines), CHECKPOINTS: _joined(checkpoints)}
     files |= derived_files(lines, records, sizes) | {INSTALLATION: installation_file()}
+    lock = lock_path()
+    if lock is not None:
+        files[LOCK] = lock.read_bytes()
     for run in (named_agreement(record)[0] for record in records if record.kind == "agreement"):
         files[f"{AGREEMENTS}/{run}.json"] = (source / AGREEMENTS / f"{run}.json").read_bytes()
     for path in sorted((source / POLICIES).glob("*.json")):

@@ -27,6 +27,7 @@ from protocols.crypto.identity import public_pem
 from protocols.errors import SealscoreError
 from protocols.node import protection
 from protocols.node.identity_files import KEY_FILE, PUBLIC_FILE, load_identity
+from protocols.node.installation import lock_path
 from protocols.node.node_file import NodeFile
 from protocols.node.tls import NodeTls, diagnose, split_address
 
@@ -141,7 +142,7 @@ def _disk(home: Path) -> Iterator[Finding]:
 def _versions(lock: Path | None) -> Iterator[Finding]:
     if sys.version_info[:2] != (3, 11):
         yield problem("versions", f"Python {sys.version.split()[0]}, expected 3.11", "install into Python 3.11")
-    source = lock or _checkout_lock()
+    source = lock or lock_path()
     pins = _lock_pins(source) if source else _declared_pins()
     against = source.name if source else "the exact pins of the package"
     other = []
@@ -158,11 +159,6 @@ def _versions(lock: Path | None) -> Iterator[Finding]:
                       "install from requirements.lock; all parties need the same sealscore")
     if not other and not missing:
         yield ok("versions", f"Python {sys.version.split()[0]}, {len(pins)} packages as in {against}")
-
-
-def _checkout_lock() -> Path | None:
-    path = Path(__file__).resolve().parents[2] / "requirements.lock"
-    return path if path.is_file() else None
 
 
 def _lock_pins(path: Path) -> dict[str, str]:

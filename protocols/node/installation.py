@@ -12,11 +12,13 @@ import platform
 import re
 from functools import cache
 from importlib.metadata import distributions, version
+from pathlib import Path
 from typing import Any
 
 from protocols.canonical import canonical_json
 from protocols.crypto.params import DEGREE, PRODUCT, SLOTS, ParameterSet
 from protocols.node.archive import code_digest
+from protocols.node.verifier.names import LOCK
 
 
 @cache
@@ -28,6 +30,12 @@ def installation_file() -> bytes:
         "packages": packages, "packages_sha256": _digest(packages),
         "parameters": parameters, "parameters_sha256": _digest(parameters),
     })
+
+
+def lock_path() -> Path | None:
+    """The requirements.lock that came with this code (in a checkout a link to its own); None if there is none."""
+    path = Path(__file__).parent / LOCK
+    return path if path.is_file() else None
 
 
 @cache

@@ -19,8 +19,8 @@ VERIFIER = "protocols.node.verifier"
 MODULES = (
     "protocols.errors", "protocols.canonical", "protocols.crypto.identity", "protocols.merkle", "protocols.audit",
     *(f"{VERIFIER}.{name}" for name in (
-        "names", "trust", "agreed", "findings", "reading", "derived", "checks", "witnesses", "examine", "words_en",
-        "words_zh", "rules", "privacy", "bars", "page", "main")),
+        "names", "trust", "agreed", "words_en", "words_zh", "findings", "locked", "reading", "derived", "checks",
+        "witnesses", "examine", "rules", "privacy", "bars", "page", "main")),
 )
 OUTSIDE = frozenset(sys.stdlib_module_names) | {"cryptography"}
 HEAD = '''#!/usr/bin/env python3

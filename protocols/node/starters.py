@@ -31,7 +31,7 @@ role = "{bundle.role}"
 [coordinator]
 front = "{bundle.coordinator.front}"
 hub = "{bundle.coordinator.hub}"
-
+{_coordinator_pin(bundle.peers)}
 # [tables.customers]
 # path = "customers.csv"          # relative to this file; or format = "parquet"
 # id = "phone"
@@ -39,6 +39,12 @@ hub = "{bundle.coordinator.hub}"
 # [tables.customers.columns]      # only what stands here is ever read
 # some_number = {{ type = "number", sensitivity = "C2" }}
 """
+
+
+def _coordinator_pin(peers: tuple[Peer, ...]) -> str:
+    """The identity that signs the coordinator's audit log, of which this node keeps checkpoints."""
+    return "".join(f'# name = "{peer.name}"\n# fingerprint = "{peer.fingerprint}"   # once confirmed by telephone\n'
+                   for peer in peers if peer.role == COORDINATOR)
 
 
 def policy_toml(peers: tuple[Peer, ...]) -> str:

@@ -126,4 +126,4 @@ def test_each_party_learned_something(two, banks, platforms):
     others = ["platform"] if platforms == 1 else [f"platform-{i}" for i in range(1, platforms + 1)]
     sentences = learned(metrics, "a file", names, others)
     assert list(sentences) == [*names, *others, "coordinator"] and all(sentences.values())
-    assert "data of this run: a file" in sentences["coordinator"]
+    assert "nothing of the data (here: a file)" in sentences["coordinator"]

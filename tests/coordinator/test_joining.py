@@ -68,8 +68,10 @@ def test_the_starters_are_sound_once_their_comments_are_taken_away(trial):
     assert policy.peers["alpha"].fingerprint == load_identity(trial.home("alpha")).fingerprint
     node = (trial.home("alpha") / "bank.toml").read_text()
     start = node.index("# [tables")
-    party = PartyConfig.from_toml_text(node[:start] + re.sub(r"^# ?", "", node[start:], flags=re.M))
+    head = re.sub(r"^# (?=name|fingerprint)", "", node[:start], flags=re.M)
+    party = PartyConfig.from_toml_text(head + re.sub(r"^# ?", "", node[start:], flags=re.M))
     assert party.tables["customers"].label == "default"
+    assert party.coordinator.fingerprint == load_identity(trial.home("coordinator")).fingerprint
 
 
 def test_keys_are_never_overwritten(trial, capsys):

@@ -257,5 +257,5 @@ def test_formats():
     assert [plain(report.duration(s)) for s in (0.42, 59.94, 59.96, 83, 3600)] == \
         ["0.4 s", "59.9 s", "1 min 00 s", "1 min 23 s", "60 min 00 s"]
     assert [report.signed(v) for v in (3.4, -3.4, 0.2, -0.2)] == ["+3", "−3", "0", "0"]
-    assert plain(report.thousands(30_000)) == "30 000" and report.grouped("00112233aabbccdd") == "00112233 aabbccdd"
+    assert plain(report.thousands(30_000)) == "30,000" and report.grouped("00112233aabbccdd") == "00112233 aabbccdd"
     assert [plain(charts.percent(v)) for v in (0.0825, 0.4, 1, 0, 0.0996)] == ["8.2 %", "40 %", "100 %", "0 %", "10 %"]

@@ -44,6 +44,9 @@ def record(recorder: Recorder) -> None:
         def publish(self, body: dict) -> dict:
             return self._told("publish", body)
 
+        def witness(self, body: dict) -> dict:
+            return self._told("witness", body)
+
     serving.Daemon = RecordedDaemon
     _wrap(Egress, "release", lambda self, phase, step, messages, *rest: [
         recorder.add("payload", m.payload, self._run, f"{phase}.{m.kind}") for m in messages])

@@ -56,7 +56,7 @@ def test_the_wheel_holds_the_three_packages_and_their_data(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     roots = {name.split("/")[0] for name in names}
     assert roots - {root for root in roots if root.endswith(".dist-info")} == set(PACKAGES)
-    assert "coordinator/demo/report.html.j2" in names
+    assert {"coordinator/demo/report.html.j2", "protocols/node/requirements.lock"} <= set(names)
 
 
 def test_the_bank_is_imported_from_the_wheel(node):

@@ -17,7 +17,7 @@ from protocols.node import archive
 @pytest.fixture
 def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     calls: list[tuple[str, dict]] = []
-    names = ("agree", "execute", "publish", "refused")
+    names = (*client_app.METHODS, "refused")
     handlers = {m: (lambda body, m=m: calls.append((m, body)) or {"ok": True, "seen": m}) for m in names}
     server = local_api.serve(tmp_path / "local" / "s", handlers)
     monkeypatch.setenv(client_app.SOCKET_VARIABLE, str(tmp_path / "local" / "s"))

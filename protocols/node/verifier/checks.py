@@ -12,10 +12,12 @@ from protocols.errors import ProtocolError, TrustError
 from protocols.node.verifier.agreed import read_agreement
 from protocols.node.verifier.derived import check_proofs, openings_file, traffic_file
 from protocols.node.verifier.findings import Report
+from protocols.node.verifier.locked import pins_of
 from protocols.node.verifier.names import (
     AGREEMENTS,
     CHECKPOINTS,
     INSTALLATION,
+    LOCK,
     LOG,
     MANIFEST,
     MANIFEST_CONTEXT,
@@ -52,7 +54,7 @@ def check_node(node: NodeEvidence, trust: Mapping[str, bytes], report: Report) -
                 _check_policy(node, file, trust)
     derived: list[tuple[str, Callable[[NodeEvidence], None]]] = [
         (LOG, _check_openings), (OPENINGS, _check_ledger), (TRAFFIC, _check_traffic), (PROOFS, _check_proofs),
-        (INSTALLATION, _check_installation)]
+        (INSTALLATION, _check_installation), (LOCK, _check_lock)]
     for file, check in derived:
         with report.checking(node.at(file)):
             check(node)
@@ -203,7 +205,15 @@ def _check_installation(node: NodeEvidence) -> None:
         raise TrustError("expected versions and a digest as texts, packages by name and a list of parameter sets")
     for parameters in told["parameters"]:
         _check_parameters(parameters)
+    if not all(isinstance(found, str) for found in told["packages"].values()):
+        raise TrustError("expected each package with its version as text")
     node.installation = told
+
+
+def _check_lock(node: NodeEvidence) -> None:
+    """A lock may be missing: a node can be installed without one, and the report says so."""
+    if LOCK in node.files:
+        node.lock = pins_of(node.files[LOCK])
 
 
 def _check_parameters(told: Any) -> None:

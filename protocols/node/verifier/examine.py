@@ -22,6 +22,7 @@ from protocols.errors import UsageError
 from protocols.node.verifier.checks import check_node
 from protocols.node.verifier.derived import openings_of, total_by, traffic_of
 from protocols.node.verifier.findings import Report
+from protocols.node.verifier.locked import differences
 from protocols.node.verifier.reading import NodeEvidence, read_nodes
 from protocols.node.verifier.witnesses import check_countersigned, check_held, check_same_agreements
 
@@ -50,15 +51,17 @@ def examine(directory: Path, trust: Mapping[str, bytes]) -> tuple[Report, dict[s
 
 
 def _note_installation(node: NodeEvidence, report: Report) -> None:
-    """Runs that were signed under other code than the node had when it exported."""
+    """Runs that were signed under other code than the node had when it exported; packages other than its lock pins."""
     told = {"code": node.installation.get("code"), "packages": node.installation.get("packages_sha256"),
             "parameters": node.installation.get("parameters_sha256")}
     for run, agreement in sorted(node.agreements.items()):
         signed = agreement.statements.get(node.name, {})
         changed = [name for name, digest in told.items() if name in signed and digest and signed[name] != digest]
         if changed:
-            report.notes.append(f"{node.name}: run {run} was signed under other {' and '.join(changed)} than was "
-                                "installed at the export")
+            report.note("signed_under", node=node.name, run=run, changed=tuple(changed))
+    away = differences(node.installation.get("packages", {}), node.lock)
+    if node.installation and (away.other or away.missing):
+        report.note("lock_differs", node=node.name, other=away.other, missing=away.missing)
 
 
 def _summarise(node: NodeEvidence, report: Report) -> None:
@@ -74,5 +77,4 @@ def _summarise(node: NodeEvidence, report: Report) -> None:
     summary.vouched = dict(sorted(summary.vouched.items()))
     vouched = max(summary.vouched.values(), default=0)
     if vouched < summary.records:
-        report.notes.append(f"{node.name}: peers vouch for the first {vouched} of {summary.records} records; "
-                            "the rest rests on its own signature")
+        report.note("vouched", node=node.name, vouched=vouched, records=summary.records)

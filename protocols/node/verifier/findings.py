@@ -1,11 +1,13 @@
 """What a verification found: problems, notes and, for every node, figures of its log."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from protocols.errors import ProtocolError, TrustError
+from protocols.node.verifier.words_en import WORDS_EN
 
 
 @dataclass
@@ -22,18 +24,43 @@ class NodeReport:
     vouched: dict[str, int] = field(default_factory=dict)  # by peer: records covered by the newest checkpoint it signed
 
 
+@dataclass(frozen=True)
+class Note:
+    """What the reader should know: which sentence of the words, and what stands in its blanks.
+
+    A tuple is a list of things of which some have words of their own.
+    """
+
+    kind: str
+    facts: Mapping[str, str | int | tuple[str, ...]]
+
+    def told(self, words: Mapping[str, Any]) -> str:
+        """The sentence in the language of `words`."""
+        names, between = words["note_names"], words["list"]
+        filled = {name: between.join(names.get(each, each) for each in value) or words["none"]
+                  if isinstance(value, tuple) else value for name, value in self.facts.items()}
+        return str(words["note"][self.kind].format(**filled))
+
+    def __str__(self) -> str:
+        return self.told(WORDS_EN)
+
+
 @dataclass
 class Report:
-    """Problems break the evidence; notes are for the reader. Both are sentences that name the file."""
+    """Problems break the evidence; notes are for the reader. Both name the file."""
 
     problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     nodes: dict[str, NodeReport] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
         """Nothing is wrong."""
         return not self.problems
+
+    def note(self, kind: str, **facts: str | int | tuple[str, ...]) -> None:
+        """Add a note; its kind is one of the words' table."""
+        self.notes.append(Note(kind, facts))
 
     @contextmanager
     def checking(self, where: str) -> Iterator[None]:

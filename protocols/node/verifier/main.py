@@ -36,7 +36,8 @@ def examine_under(directory: Path, trust: Path) -> tuple[Report, Nodes]:
 
 def findings_json(report: Report) -> str:
     """What was found, for machines."""
-    return json.dumps({"holds": report.holds, **dataclasses.asdict(report)}, indent=2)
+    told = {"holds": report.holds, **dataclasses.asdict(report), "notes": [str(note) for note in report.notes]}
+    return json.dumps(told, indent=2)
 
 
 def derive(directory: Path, trust: Path, lang: str) -> tuple[bytes, bytes]:

@@ -36,7 +36,8 @@ p { margin: 0 0 10px; max-width: 78ch; }
 .card p:last-child { margin: 0; }
 table { border-collapse: collapse; width: 100%; margin: 8px 0 14px; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--faint); }
-thead th { color: var(--soft); font-weight: 550; font-size: .82rem; border-bottom: 1px solid var(--rule); }
+thead th { color: var(--soft); font-weight: 550; font-size: .82rem; white-space: nowrap;
+  border-bottom: 1px solid var(--rule); }
 .n { text-align: right; white-space: nowrap; }
 .k { white-space: nowrap; }
 code, pre { font: .86em/1.5 ui-monospace, "SFMono-Regular", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
@@ -46,12 +47,16 @@ pre { background: #f6f7f4; border: 1px solid var(--faint); border-radius: 6px; p
 ul.plain { margin: 0 0 10px; padding-left: 1.2em; max-width: 82ch; }
 ul.plain li { margin: 3px 0; }
 .columns { columns: 2 380px; column-gap: 36px; padding-left: 1.2em; margin: 4px 0 12px; font-size: .92rem; }
-.columns li { break-inside: avoid; margin: 2px 0; }
+.columns li { break-inside: avoid; padding: 2px 0; }
 figure { margin: 6px 0 18px; break-inside: avoid; }
 svg { display: block; width: 100%; height: auto; }
 svg text { font-size: 12px; fill: var(--ink); }
 svg .quiet { fill: var(--soft); }
 svg rect { fill: var(--accent); }
+@media (max-width: 700px) {
+  table { display: block; overflow-x: auto; }
+  td:nth-child(2) { min-width: 13em; }
+}
 @media print {
   main { max-width: none; padding: 0; }
   body { font-size: 10.5pt; }
@@ -76,15 +81,16 @@ def privacy_page(told: Mapping[str, Any]) -> bytes:
 
 
 def _show_head(told: Mapping[str, Any], words: Words) -> str:
-    period, between = told["period"], words["list"]
+    between, colon = words["list"], escape(words["colon"])
+    period = told["period"] | {name: told["period"][name][:19].replace("T", " ") for name in ("first", "last")}
     names = between.join(told["nodes"])
     return "\n".join([
         f"<h1>{escape(words['title'])}</h1>", f'<p class="lead">{escape(words["subtitle"])}</p>',
         f'<div class="verdict"><p>{escape(words["holds"])}</p></div>',
         '<ul class="facts">',
         f"<li>{escape(words['made_from'].format(nodes=names))}</li>",
-        f"<li>{escape(words['period'])}: {escape(words['period_text'].format(**period))}</li>",
-        f'<li>{escape(words["digest"])}: <code class="hash">{escape(told["digest"])}</code></li>', "</ul>"])
+        f"<li>{escape(words['period'])}{colon}{escape(words['period_text'].format(**period))}</li>",
+        f'<li>{escape(words["digest"])}{colon}<code class="hash">{escape(told["digest"])}</code></li>', "</ul>"])
 
 
 def _show_short(told: Mapping[str, Any], words: Words) -> str:
@@ -115,8 +121,9 @@ def _show_decisions(decisions: Sequence[Mapping[str, str]], words: Words) -> str
     if not decisions:
         return ""
     head = [words[name] for name in ("at", "node", "decision", "about", "by", "reason")]
-    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(row["event"]), _tt(row["about"]), _cell(row["by"]),
-             _cell(row["reason"])] for row in decisions]
+    decided = words["decided"]
+    rows = [[_whole(row["at"]), _whole(row["node"]), _cell(decided.get(row["event"], row["event"])), _tt(row["about"]),
+             _cell(row["by"]), _cell(row["reason"])] for row in decisions]
     return f"<h3>{escape(words['decisions'])}</h3>\n{_grid(head, rows)}"
 
 
@@ -175,7 +182,7 @@ def _show_policies(told: Mapping[str, Any], words: Words) -> str:
 def _show_vouch(told: Mapping[str, Any], words: Words) -> str:
     rows = []
     for party in told["parties"]:
-        said = [f"{witness}: " + words["vouch_row"].format(covered=f"{size:,}", records=f"{party['records']:,}")
+        said = [words["vouch_row"].format(witness=witness, covered=f"{size:,}", records=f"{party['records']:,}")
                 for witness, size in party["vouched"].items()]
         rows.append([_cell(party["name"]), _tt(party["fingerprint"][:16] + "…"), _num(party["records"]),
                      "<br>".join(escape(line) for line in said) or escape(words["vouch_nobody"])])
@@ -187,19 +194,24 @@ def _show_security(told: Mapping[str, Any], words: Words) -> str:
     sets = [[_tt(each["name"]), _num(each["degree"]),
              _cell(words["bits_value"].format(bits=each["modulus_bits"])),
              _cell(words["bits_value"].format(bits=each["allowed_bits"]))] for each in told["parameters"]]
-    nodes = [[_cell(each["node"]), _cell(f"sealscore {each['sealscore']}, Python {each['python']}"),
-              _tt(each["code"][:16] + "…"), _cell(words["packages_value"].format(
-                  count=each["packages"], digest=each["packages_sha256"][:16]))] for each in told["installations"]]
+    nodes = [_installed(each, words) for each in told["installations"]]
     return "\n".join([
         _h2(words["security"]), _p(words["security_intro"]),
         _grid([words["set"], ("n", words["degree"]), words["bits"], words["allowed"]], sets),
-        _grid([words["node"], "", words["code"], words["packages"]], nodes)])
+        _grid([words["node"], words["version"], words["code"], words["packages"], words["lock"]], nodes)])
+
+
+def _installed(each: Mapping[str, Any], words: Words) -> list[str]:
+    packages = words["packages_value"].format(count=each["packages"], digest=each["packages_sha256"][:16])
+    versions = _whole(f"sealscore {each['sealscore']}") + "<br>" + _whole(f"Python {each['python']}")
+    code = _tt(each["code"][:16] + "…")
+    return [_cell(each["node"]), versions, code, _cell(packages), _cell(each["lock"]["sentence"])]
 
 
 def _show_notes(told: Mapping[str, Any], words: Words) -> str:
     if not told["notes"]:
         return ""
-    return f'{_h2(words["notes"])}\n<div lang="en">{_ul(told["notes"])}</div>'
+    return f'{_h2(words["notes"])}\n{_ul(told["notes"])}'
 
 
 def _show_again(told: Mapping[str, Any], words: Words) -> str:

@@ -14,7 +14,8 @@ from protocols.node.verifier.agreed import Agreed
 from protocols.node.verifier.checks import ALLOWED_BITS
 from protocols.node.verifier.derived import openings_of, total_by, traffic_of
 from protocols.node.verifier.findings import Report
-from protocols.node.verifier.names import MANIFEST
+from protocols.node.verifier.locked import differences
+from protocols.node.verifier.names import LOCK, MANIFEST
 from protocols.node.verifier.reading import NodeEvidence, Nodes
 from protocols.node.verifier.rules import policies_in_words
 from protocols.node.verifier.words_en import WORDS_EN
@@ -35,7 +36,7 @@ def privacy_report(report: Report, nodes: Nodes, lang: str) -> dict[str, Any]:
     openings = _openings(nodes, runs, words)
     return {
         "version": 1, "lang": lang, "title": words["title"], "nodes": sorted(nodes), "digest": evidence_digest(nodes),
-        "period": _period(nodes, runs), "notes": report.notes,
+        "period": _period(nodes, runs), "notes": [note.told(words) for note in report.notes],
         "parties": [_party(name, report, nodes, runs, openings, words) for name in sorted(nodes)],
         "runs": [_run(agreed, openings, words) for agreed in runs.values()],
         "decisions": _decisions(nodes), "leakage": _leakage(openings, words),
@@ -44,7 +45,7 @@ def privacy_report(report: Report, nodes: Nodes, lang: str) -> dict[str, Any]:
         "adversary": _adversary(runs, words),
         "traffic": [_traffic(node, words) for _, node in sorted(nodes.items())],
         "policies": policies_in_words(nodes, words),
-        "parameters": _parameters(nodes), "installations": _installations(nodes),
+        "parameters": _parameters(nodes), "installations": _installations(nodes, words),
         "not_guaranteed": words["not_text"],
     }
 
@@ -101,7 +102,7 @@ def _openings(nodes: Nodes, runs: Mapping[str, Agreed], words: Mapping[str, Any]
 def _opening(parts: list[dict[str, Any]], runs: Mapping[str, Agreed], words: Mapping[str, Any]) -> dict[str, Any]:
     """One row out of the parts of a sum, or the one part of what is no sum."""
     first, source = parts[0], " + ".join(part["source"] for part in parts)
-    tells, hides = _opening_words(first["what"], source, words)
+    tells, hides = _opening_words(first["what"], words["name"].format(name=source), words)
     return {"run": first["run"], "learner": first["learner"], "kind": first["what"], "source": source,
             "phase": first["phase"], "times": max(part["times"] for part in parts),
             "numbers": max(part["numbers"] for part in parts), "tells": tells, "hides": hides,
@@ -110,7 +111,7 @@ def _opening(parts: list[dict[str, Any]], runs: Mapping[str, Agreed], words: Map
 
 def _opening_words(kind: str, source: str, words: Mapping[str, Any]) -> tuple[str, str]:
     tells, hides = words["opening"].get(kind, words["opening_unknown"])
-    return tells.format(source=source, kind=kind), hides
+    return tells.format(source=source, kind=kind).strip(), hides
 
 
 def noise_of(kind: str, agreed: Agreed | None) -> float | None:
@@ -244,10 +245,24 @@ def _parameters(nodes: Nodes) -> list[dict[str, Any]]:
             for _, each in sorted(found.items())]
 
 
-def _installations(nodes: Nodes) -> list[dict[str, Any]]:
+def _installations(nodes: Nodes, words: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"node": name, **{key: node.installation[key] for key in ("sealscore", "python", "code")},
-             "packages": len(node.installation["packages"]), "packages_sha256": node.installation["packages_sha256"]}
-            for name, node in sorted(nodes.items())]
+             "packages": len(node.installation["packages"]), "packages_sha256": node.installation["packages_sha256"],
+             "lock": _lock(node, words)} for name, node in sorted(nodes.items())]
+
+
+def _lock(node: NodeEvidence, words: Mapping[str, Any]) -> dict[str, Any]:
+    """The dependency lock that the node was installed from, and how its packages differ from it."""
+    if LOCK not in node.files:
+        return {"sha256": None, "sentence": words["lock_unknown"]}
+    away, between = differences(node.installation["packages"], node.lock), words["list"]
+    digest, names = hashlib.sha256(node.files[LOCK]).hexdigest(), ("other", "missing", "besides")
+    found = {name: list(getattr(away, name)) for name in names}
+    parts = [words["lock_same" if not away.other and not away.missing else "lock_away"].format(
+        count=len(node.lock), digest=digest[:16])]
+    parts += [words[f"lock_{name}"].format(packages=between.join(found[name]), count=len(found[name]))
+              for name in names if found[name]]
+    return {"sha256": digest, "pinned": len(node.lock), **found, "sentence": words["sentences"].join(parts)}
 
 
 def size_text(count: int) -> str:

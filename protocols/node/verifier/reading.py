@@ -30,6 +30,7 @@ class NodeEvidence:
     agreements: dict[str, Agreed] = field(default_factory=dict)
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)  # by digest
     installation: dict[str, Any] = field(default_factory=dict)
+    lock: dict[str, str] = field(default_factory=dict)  # version by name; empty if the node shows none
 
     def at(self, file: str) -> str:
         """The file as problems name it."""

@@ -27,7 +27,7 @@ def check_held(holder: NodeEvidence, nodes: Nodes, report: Report) -> None:
                 kept_countersignature(record, holder.name).check(holder.name, holder.public)
             _vouch(report, peer, holder.name, size)
     for peer in sorted(untrusted):
-        report.notes.append(f"{holder.at(LOG)}: checkpoints of {peer} were not checked, there is no evidence of it")
+        report.note("unchecked", log=holder.at(LOG), peer=peer)
 
 
 def check_countersigned(owner: NodeEvidence, nodes: Nodes, report: Report) -> None:
@@ -40,8 +40,7 @@ def check_countersigned(owner: NodeEvidence, nodes: Nodes, report: Report) -> No
             if kept.witness == owner.name:
                 raise TrustError(f"{owner.name} vouches for itself")
             if kept.witness not in nodes:
-                report.notes.append(f"{owner.at(LOG)}: record {record.index} was countersigned by {kept.witness}, of "
-                                    "whom there is no evidence")
+                report.note("unknown_witness", log=owner.at(LOG), index=record.index, witness=kept.witness)
                 continue
             witness = nodes[kept.witness]
             kept.check(witness.name, witness.public)
@@ -61,8 +60,7 @@ def check_same_agreements(nodes: Nodes, report: Report) -> None:
                 report.problems.append(f"{name}/{AGREEMENTS}/{run}.json: not the agreement that {first} has")
         for party in sorted(nodes[first].agreements[run].statements):
             if party in nodes and party not in holders:
-                report.notes.append(f"{party} signed the agreement of run {run} but does not show it: "
-                                    "it stopped before the run began there, or keeps it back")
+                report.note("not_shown", party=party, run=run)
 
 
 def _check_stands(kept: Countersigned, owner: NodeEvidence, witness: NodeEvidence, report: Report) -> None:
@@ -71,8 +69,8 @@ def _check_stands(kept: Countersigned, owner: NodeEvidence, witness: NodeEvidenc
     A witness that rewrites its log to forget what it saw contradicts its own countersignature.
     """
     if kept.index >= len(witness.records):
-        report.notes.append(f"{witness.name} countersigned a checkpoint of {owner.name} as its record {kept.index}; "
-                            f"its evidence ends at {len(witness.records)} records, before that")
+        report.note("ends_before", witness=witness.name, owner=owner.name, index=kept.index,
+                    records=len(witness.records))
     elif _stands_as(witness.records[kept.index], witness.name) != kept:
         raise TrustError(f"{witness.name} signed that its record {kept.index} holds this checkpoint of {owner.name}, "
                          f"and {witness.at(LOG)} does not: it was rewritten")

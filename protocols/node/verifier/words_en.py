@@ -47,6 +47,7 @@ WORDS_EN: dict[str, Any] = {
     },
     "decisions": "What people decided",
     "decision": "Decision",
+    "decided": {"approved": "approved", "rejected": "rejected", "revoked": "revoked"},
     "about": "About",
     "by": "By",
     "reason": "Reason",
@@ -57,6 +58,8 @@ WORDS_EN: dict[str, Any] = {
     "hides": "What stays hidden",
     "noise": "Privacy loss ε",
     "someone": "the other side",
+    "name": "{name}",
+    "colon": ": ",
     "not_opened": "Of these kinds nothing was opened here: {kinds}.",
     "opening": {
         "membership": (
@@ -192,6 +195,8 @@ WORDS_EN: dict[str, Any] = {
     "messages": "Messages",
     "what": "Kind of message",
     "wire": {
+        "align.size": "alignment: number of identifiers brought",
+        "align.joint": "alignment: number of people in common",
         "align.": "alignment: blinded identifiers and tags",
         "joint": "alignment: positions in the common set",
         "covered": "alignment: positions in the common set",
@@ -237,8 +242,8 @@ WORDS_EN: dict[str, Any] = {
         "maximum_holdout_share": "Scores of at most {value} of a run's people (as a share of 1) may be opened.",
         "maximum_commons_rho": "Noised counts over several banks may cost a person at most ρ = {value}, all runs "
                                "added up.",
-        "maximum_woe_rho": "Counts of defaults per bin may spend at most ρ = {value} of each label, all runs added "
-                           "up (none: exact counts, once about a person).",
+        "maximum_woe_rho": "Counts of defaults per bin may spend at most this ρ of each label, all runs added up: "
+                           "{value} (none: exact counts, once about a person).",
         "activations": "The sigmoid may be replaced by: {value}.",
         "variants": "Trainings may be of the variant: {value} (open-score: the bank opens scores of training people "
                     "in every round).",
@@ -267,7 +272,7 @@ WORDS_EN: dict[str, Any] = {
     "vouch": "Who vouches for the logs",
     "vouch_intro": "A node could rewrite its own log and sign it again. What it cannot change are the checkpoints "
                    "that others hold and countersigned: up to there its log is the one they saw.",
-    "vouch_row": "the first {covered} of {records} records",
+    "vouch_row": "{witness}: the first {covered} of {records} records",
     "vouch_nobody": "nobody: this log rests on the node's own signature",
     "node": "Node",
     "identity": "Identity",
@@ -297,7 +302,34 @@ WORDS_EN: dict[str, Any] = {
         "Times are the nodes' own clocks. Hashes of very short messages (step size, verdict) can be guessed back "
         "from the evidence, so its reader learns these values.",
     ],
+    "version": "Version",
+    "lock": "Dependency lock",
+    "lock_unknown": "not known: the node shows no requirements.lock",
+    "lock_same": "all {count} packages that requirements.lock ({digest}…) pins, as pinned",
+    "lock_away": "not as requirements.lock ({digest}…) pins its {count} packages",
+    "lock_other": "other versions (pinned in brackets): {packages}",
+    "lock_missing": "not installed: {packages}",
+    "lock_besides": "besides {count} that it does not pin",
+    "sentences": "; ",
     "notes": "Notes of the verification",
+    "note": {
+        "unchecked": "{log}: checkpoints of {peer} were not checked, there is no evidence of it",
+        "unknown_witness": "{log}: record {index} was countersigned by {witness}, of whom there is no evidence",
+        "not_shown": "{party} signed the agreement of run {run} but does not show it: it stopped before the run began "
+                     "there, or keeps it back",
+        "ends_before": "{witness} countersigned a checkpoint of {owner} as its record {index}; its evidence ends at "
+                       "{records} records, before that",
+        "signed_under": "{node}: run {run} was signed under other {changed} than was installed at the export",
+        "lock_differs": "{node}: what is installed is not what its requirements.lock pins; other versions (pinned in "
+                        "brackets): {other}; not installed: {missing}",
+        "vouched": "{node}: peers vouch for the first {vouched} of {records} records; the rest rests on its own "
+                   "signature",
+    },
+    "note_names": {
+        "code": "code",
+        "packages": "packages",
+        "parameters": "parameter sets",
+    },
     "again": "To derive this report again",
     "again_text": "With the evidence, a trust.json whose identities you confirmed yourself, and the one file of the "
                   "verifier (Python 3.11 and the package cryptography, nothing else):",

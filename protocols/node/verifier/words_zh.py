@@ -44,6 +44,7 @@ WORDS_ZH: dict[str, Any] = {
     },
     "decisions": "人员的决定",
     "decision": "决定",
+    "decided": {"approved": "批准", "rejected": "拒绝", "revoked": "撤销"},
     "about": "对象",
     "by": "决定人",
     "reason": "理由",
@@ -54,14 +55,16 @@ WORDS_ZH: dict[str, Any] = {
     "hides": "仍然隐藏的内容",
     "noise": "隐私损失 ε",
     "someone": "对方",
+    "name": " {name} ",
+    "colon": "：",
     "not_opened": "以下种类在本证据中没有公开过：{kinds}。",
     "opening": {
         "membership": (
-            "自己带来的人中，哪些也为 {source} 所有：每个标识符一个比特",
+            "自己带来的人中，哪些也为{source}所有：每个标识符一个比特",
             "所有未带来的人",
         ),
         "membership.joint": (
-            "与 {source} 共有的人中哪些属于共同集合，或其中有多少人是自己不认识的",
+            "与{source}共有的人中哪些属于共同集合，或其中有多少人是自己不认识的",
             "自己不认识的人是谁",
         ),
         "coefficients": (
@@ -77,7 +80,7 @@ WORDS_ZH: dict[str, Any] = {
             "任何一家银行单独的计数，以及任何一行",
         ),
         "scale": (
-            "{source} 的行数及其自身分块的大小，取整为 2 的平方根的幂",
+            "{source}的行数及其自身分块的大小，取整为 2 的平方根的幂",
             "任何一行或标签",
         ),
         "step.norms": (
@@ -89,15 +92,15 @@ WORDS_ZH: dict[str, Any] = {
             "范数本身",
         ),
         "scores.calibration": (
-            "校准集中每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
+            "校准集中每个人的分数里来自{source}的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列，以及所有训练样本的分数",
         ),
         "scores.test": (
-            "测试集中每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
+            "测试集中每个人的分数里来自{source}的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列，以及所有训练样本的分数",
         ),
         "scores.batch": (
-            "被评分的每个人的分数里来自 {source} 的部分，舍入到 1/32；有多个平台时仅为其总和",
+            "被评分的每个人的分数里来自{source}的部分，舍入到 1/32；有多个平台时仅为其总和",
             "背后的各列",
         ),
         "scores.training": (
@@ -121,7 +124,7 @@ WORDS_ZH: dict[str, Any] = {
             "其中究竟是谁违约",
         ),
         "verdict": (
-            "联合模型是否优于 {source} 自己的模型：一个比特",
+            "联合模型是否优于{source}自己的模型：一个比特",
             "分数与指标",
         ),
     },
@@ -179,6 +182,8 @@ WORDS_ZH: dict[str, Any] = {
     "messages": "消息数",
     "what": "消息种类",
     "wire": {
+        "align.size": "对齐：带来的标识符数目",
+        "align.joint": "对齐：共有的人数",
         "align.": "对齐：盲化的标识符与标签",
         "joint": "对齐：在共同集合中的位置",
         "covered": "对齐：在共同集合中的位置",
@@ -220,7 +225,7 @@ WORDS_ZH: dict[str, Any] = {
         "maximum_runs_per_day": "24 小时内至多同意 {value} 次任务。",
         "maximum_holdout_share": "一次任务中至多可以公开占比 {value}（以 1 计）的人的分数。",
         "maximum_commons_rho": "多家银行合计的加噪计数对每个人至多耗费 ρ = {value}，所有任务累计。",
-        "maximum_woe_rho": "各分箱违约计数对每个标签至多耗费 ρ = {value}，所有任务累计（无：精确计数，每人一次）。",
+        "maximum_woe_rho": "各分箱违约计数对每个标签至多耗费的 ρ，所有任务累计：{value}（无：精确计数，每人一次）。",
         "activations": "S 形函数可以替换为：{value}。",
         "variants": "允许的训练方式：{value}（open-score：银行在每一轮公开训练样本的分数）。",
         "maximum_polish": "严格训练之后，训练样本的分数至多再公开 {value} 次。",
@@ -244,7 +249,7 @@ WORDS_ZH: dict[str, Any] = {
     "vouch": "谁为日志作证",
     "vouch_intro": "节点可以改写自己的日志并重新签名，但无法改变他方持有并会签的检查点：直到那里，它的日志就是他方所"
                    "见的那一份。",
-    "vouch_row": "{records} 条记录中的前 {covered} 条",
+    "vouch_row": "{witness}：{records} 条记录中的前 {covered} 条",
     "vouch_nobody": "无人：该日志仅凭节点自己的签名",
     "node": "节点",
     "identity": "身份",
@@ -272,7 +277,32 @@ WORDS_ZH: dict[str, Any] = {
         "∞）。",
         "时间以各节点自身时钟为准。极短消息（步长、是否更优）的哈希可以从证据中猜回，因此证据的读者会得知这些值。",
     ],
-    "notes": "核验附注（原文为英文）",
+    "version": "版本",
+    "lock": "依赖锁定文件",
+    "lock_unknown": "不详：该节点没有出示 requirements.lock",
+    "lock_same": "requirements.lock（{digest}…）锁定的 {count} 个软件包全部按锁定版本安装",
+    "lock_away": "与 requirements.lock（{digest}…，共锁定 {count} 个软件包）不一致",
+    "lock_other": "版本不同（括号内为锁定版本）：{packages}",
+    "lock_missing": "未安装：{packages}",
+    "lock_besides": "另有 {count} 个未锁定的软件包",
+    "sentences": "；",
+    "notes": "核验附注",
+    "note": {
+        "unchecked": "{log}：未能核对 {peer} 的检查点，没有该节点的证据",
+        "unknown_witness": "{log}：第 {index} 号记录由 {witness} 会签，但没有该节点的证据",
+        "not_shown": "{party} 签署了任务 {run} 的协议却没有出示：它在该任务于本节点开始之前已经停止，或有意不出示",
+        "ends_before": "{witness} 会签了 {owner} 的一个检查点，编号为自己的第 {index} 号记录；其证据止于 {records} 条记"
+                       "录，在此之前",
+        "signed_under": "{node}：签署任务 {run} 时的{changed}与导出时所安装的不同",
+        "lock_differs": "{node}：所安装的软件包与其 requirements.lock 不一致；版本不同（括号内为锁定版本）：{other}；"
+                        "未安装：{missing}",
+        "vouched": "{node}：他方为 {records} 条记录中的前 {vouched} 条作证，其余仅凭该节点自己的签名",
+    },
+    "note_names": {
+        "code": "代码",
+        "packages": "软件包",
+        "parameters": "参数集",
+    },
     "again": "重新推导本报告",
     "again_text": "需要：证据、由您自行确认过身份的 trust.json，以及单个文件的核验程序（Python 3.11 与 cryptography "
                   "软件包，别无其他）：",

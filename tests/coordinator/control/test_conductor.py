@@ -24,9 +24,11 @@ class Trail:
     def __init__(self):
         self.events: list[str] = []
         self.rewritten: set[str] = set()
+        self.identity, self.facts, self.held_by_parties = "c0" * 32, [], []
 
     def run(self, run, event, **facts):
         self.events.append(event)
+        self.facts.append(facts)
 
     def agreement(self, agreement):
         self.events.append("agreement")
@@ -38,6 +40,16 @@ class Trail:
         if party in self.rewritten:
             raise TrustError("the log was rewritten")
         self.events.append(f"checkpoint {party}")
+        return b"back to " + party.encode()
+
+    def own_checkpoint(self, held):
+        self.held_by_parties.append(held)
+        return b"mine"
+
+    def countersigned(self, party, public, message):
+        if message != b"signed by " + party.encode():
+            raise TrustError("not what this log showed")
+        self.events.append(f"countersigned {party}")
 
 
 class Parties:
@@ -66,7 +78,10 @@ class Parties:
 
     def publish(self, party):
         half = {"party": party, "digest": party[0] * 64}
-        return {"ok": True, "half": half, "metrics": {"auc": 0.8}, "checkpoint": "00"}
+        return {"ok": True, "half": half, "metrics": {"auc": 0.8}, "checkpoint": "00", "held": 5}
+
+    def witness(self, party):
+        return {"ok": True, "countersigned": (b"signed by " + party.encode()).hex()}
 
 
 class Clock:
@@ -126,8 +141,9 @@ def test_a_run_publishes_a_card(registry: Registry, parties: Parties, plan: Plan
     assert card["halves"]["bank"]["digest"] == "b" * 64 and card["metrics"] == {"auc": 0.8}
     assert "metrics_by_bank" not in card
     assert card["plan_digest"] == plan.digest() and card["agreement"] == registry.run(RUN)["agreement_digest"]
-    assert [m for m, _ in parties.asked] == ["agree", "execute", "publish"]
-    assert parties.trail.events == ["launched", "agreement", "checkpoint bank", "checkpoint platform", "finished"]
+    assert [m for m, _ in parties.asked] == ["agree", "execute", "publish", "witness"]
+    assert parties.trail.events == ["launched", "agreement", "checkpoint bank", "checkpoint platform", "published",
+                                    "countersigned bank", "countersigned platform", "finished"]
 
 
 def test_a_card_has_the_metrics_of_each_bank(registry: Registry, plan: Plan):
@@ -148,18 +164,21 @@ def test_a_card_has_the_metrics_of_each_bank(registry: Registry, plan: Plan):
 
 def test_bodies_hold_ids_plan_and_statements_only(registry: Registry, parties: Parties, plan: Plan):
     conduct(registry, parties)
-    agree, execute, publish = (bodies["bank"] for _, bodies in parties.asked)
+    agree, execute, publish, witness = (bodies["bank"] for _, bodies in parties.asked)
     pinned = {p: IDENTITIES[p] for p in plan.parties}
     assert agree == {"run": RUN, "plan": plan.canonical().decode(), "identities": pinned}
     assert set(execute) == {"run", "plan", "statements"} and set(execute["statements"]) == {"bank", "platform"}
     assert publish == {"run": RUN, "card": None, "held": 7}
+    assert witness == {"run": RUN, "identity": parties.trail.identity, "checkpoint": b"mine".hex(),
+                       "countersigned": b"back to bank".hex()}
+    assert parties.trail.held_by_parties == [5, 5]
 
 
 def test_announced_digests_are_shown_to_both(registry: Registry, parties: Parties):
     for party in parties.outcomes:
         parties.outcomes[party] = {"phase": "run", "state": "finished", "body_json": json.dumps({"digest": party})}
     conduct(registry, parties)
-    assert parties.asked[-1][1]["bank"]["card"] == {"bank": "bank", "platform": "platform"}
+    assert dict(parties.asked)["publish"]["bank"]["card"] == {"bank": "bank", "platform": "platform"}
 
 
 @pytest.mark.parametrize("method", ["agree", "execute", "publish"])
@@ -247,6 +266,37 @@ def test_a_party_that_rewrote_its_log_publishes_nothing(registry: Registry, part
     assert registry.models() == [] and parties.trail.events[-1] == "failed"
 
 
+@pytest.mark.parametrize(("reply", "cause"), [
+    ({"ok": False, "error": "the log of coordinator was cut or restored"}, "was cut or restored"),
+    ({"ok": False, "refused": "run has not finished here"}, "not finished here"),
+    ({"ok": True}, "no countersigned"), ({"ok": True, "countersigned": "zz"}, "hex digits"),
+    ({"ok": True, "countersigned": b"of another".hex()}, "not what this log showed"),
+])
+def test_who_does_not_countersign_is_noted_and_the_model_stands(registry: Registry, parties: Parties, reply, cause):
+    parties.replies["witness", "platform"] = reply
+    conduct(registry, parties)
+    assert registry.run_state(RUN) == "finished" and len(registry.models()) == 1
+    assert parties.trail.events[-3:] == ["countersigned bank", "not witnessed", "finished"]
+    assert parties.trail.facts[-2]["party"] == "platform" and cause in parties.trail.facts[-2]["cause"]
+
+
+@pytest.mark.parametrize("held", [None, -1, True, "5"])
+def test_a_party_that_does_not_say_what_it_holds_is_not_shown_the_log(registry: Registry, parties: Parties, held):
+    parties.replies["publish", "bank"] = {**parties.publish("bank"), "held": held}
+    conduct(registry, parties)
+    assert set(parties.asked[-1][1]) == {"platform"} and "not witnessed" in parties.trail.events
+
+
+def test_a_party_that_went_silent_after_publishing_does_not_cost_the_model(registry: Registry, parties: Parties):
+    def silent() -> None:
+        raise RunFailed("bank", "witness", "the party's SuperNode did not answer", "start it")
+
+    parties.before["witness"] = silent
+    conduct(registry, parties)
+    assert registry.run_state(RUN) == "finished" and parties.trail.events[-2:] == ["not witnessed", "finished"]
+    assert parties.trail.facts[-2] == {"party": "bank", "cause": "the party's SuperNode did not answer"}
+
+
 def test_no_model_without_both_halves(registry: Registry, parties: Parties):
     parties.replies[("publish", "platform")] = {"ok": True}
     with pytest.raises(RunFailed, match="no half"):
@@ -269,9 +319,10 @@ def test_an_internal_fault_carries_no_text_of_it(registry: Registry, parties: Pa
 
 
 @pytest.mark.parametrize(("killed_in", "rounds"), [
-    ("agree", ["agree", "execute", "publish"]),
-    ("execute", ["execute", "publish"]),
-    ("publish", ["execute", "publish"]),
+    ("agree", ["agree", "execute", "publish", "witness"]),
+    ("execute", ["execute", "publish", "witness"]),
+    ("publish", ["execute", "publish", "witness"]),
+    ("witness", ["execute", "publish", "witness"]),
 ])
 def test_a_killed_conductor_s_run_is_conducted_on(registry: Registry, parties: Parties, killed_in: str, rounds: list):
     kill_in(registry, parties, killed_in)

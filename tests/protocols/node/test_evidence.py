@@ -45,15 +45,15 @@ def test_exported_evidence_holds_and_says_what_happened(pristine):
     assert bank.agreements == [RUN]
     assert bank.kinds["egress"] == 6
     assert set(bank.vouched) == {"coordinator", "platform"}
-    assert any("peers vouch for the first" in note for note in report.notes)
+    assert any("peers vouch for the first" in str(note) for note in report.notes)
 
 
 def test_evidence_holds_only_what_is_declared(pristine):
     names = {str(path.relative_to(pristine / "bank")) for path in files_of(pristine / "bank")}
     digest = Policy.model_validate_json(policy_of("bank")).digest()
     assert names == {"log.jsonl", "checkpoints.jsonl", f"agreements/{RUN}.json", f"policies/{digest}.json",
-                     "openings.json", "traffic.json", "proofs.json", "installation.json", "manifest.json",
-                     "manifest.sig"}
+                     "openings.json", "traffic.json", "proofs.json", "installation.json", "requirements.lock",
+                     "manifest.json", "manifest.sig"}
 
 
 def test_evidence_holds_no_key_no_path_and_no_data(pristine, homes):

@@ -78,7 +78,7 @@ def test_what_no_peer_holds_rests_on_the_nodes_word_and_the_report_says_so(evide
     resign(evidence / "bank", lines[:-1])
     report = verify(evidence, TRUST)
     assert report.problems == []
-    assert any(note.startswith("bank: peers vouch for the first") for note in report.notes)
+    assert any(str(note).startswith("bank: peers vouch for the first") for note in report.notes)
 
 
 def test_dropping_the_peers_checkpoints_breaks_the_peers_own_log(evidence):
@@ -124,7 +124,7 @@ def test_checkpoints_of_an_untrusted_node_are_noted(evidence):
     shutil.rmtree(evidence / "coordinator")
     report = verify(evidence, {name: TRUST[name] for name in PEERS})
     assert report.problems == []
-    assert any("checkpoints of coordinator were not checked" in note for note in report.notes)
+    assert any("checkpoints of coordinator were not checked" in str(note) for note in report.notes)
 
 
 def test_an_opening_needs_an_agreement_before_it(evidence):
@@ -272,7 +272,7 @@ def test_a_party_that_signed_but_never_recorded_the_run_is_noted(tmp_path):
         export(homes[party], tmp_path / "out")
     report = verify(tmp_path / "out", {party: TRUST[party] for party in PEERS})
     assert report.problems == []
-    assert any(note.startswith(f"platform signed the agreement of run {RUN}") for note in report.notes)
+    assert any(str(note).startswith(f"platform signed the agreement of run {RUN}") for note in report.notes)
 
 
 @pytest.mark.parametrize("codes", [("a", "b"), ([1], [2]), ({}, None)])
