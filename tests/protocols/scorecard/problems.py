@@ -1,14 +1,14 @@
 """Small joint training problems, the two roles on them, and the same algorithm on the joined plaintext in floats."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair
 from protocols.scorecard import layout as fixed
-from protocols.scorecard import logistic
+from protocols.scorecard import logistic, reopening
 from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.label_party import LabelTrainer
 from protocols.scorecard.training import TrainingConfig
@@ -118,13 +118,30 @@ def largest_eigenvalue(task: Problem) -> float:
 
 def trained_in_floats(task: Problem, grid: int) -> np.ndarray:
     """(1 + d_bank + d_platform,): the accelerated steps for the announced grid, step constants as in the layout."""
-    at, rows = reference(task), len(task.labels)
+    return _stepped(task, grid, reference(task), task.steps, fixed.MOMENTUM)
+
+
+def polished_in_floats(task: Problem, grid: int, seed: int = 0) -> np.ndarray:
+    """(1 + d_bank + d_platform,): those steps, then after each noisy opening of the scores `polish_steps` more."""
+    at, rng = reference(task), np.random.default_rng(seed)
+    w = _stepped(task, grid, at, task.steps, fixed.POLISH_MOMENTUM)
+    for _ in range(task.polish):
+        scores = at.columns @ w + rng.uniform(-(2.0**-17), 2.0**-17, len(at.columns))
+        slope = reopening.secant_slopes(scores, task.labels, task.l2)
+        offset = logistic.sigmoid(scores) - slope * scores - task.labels
+        at = replace(at, slope=slope, offset=offset, start=w)
+        w = _stepped(task, grid, at, task.polish_steps, fixed.POLISH_MOMENTUM)
+    return w
+
+
+def _stepped(task: Problem, grid: int, at: Reference, steps: int, momentum: int) -> np.ndarray:
+    rows = len(task.labels)
     rate, bits = fixed.learning_rate(grid, task.l2), fixed.choose(rows, len(at.start), task.steps)
     shift = 2.0 ** (bits.weight_bits - bits.gradient_bits)
     step, ridge = fixed.step_scales(bits, rate, rows, task.l2)
     w = old = at.start
-    for _ in range(task.steps):
-        v = w + fixed.MOMENTUM / 16 * (w - old)
+    for _ in range(steps):
+        v = w + momentum / 16 * (w - old)
         gradient = at.columns.T @ (at.slope * (at.columns @ v) + at.offset)
         new = v - step.constant / 2.0**step.shift / shift * gradient
         if ridge is not None:
