@@ -199,7 +199,7 @@ _DEFAULTS = (
     'activation = "anchored"           # around each row\'s own score at the bank; deg1, deg3: fixed polynomials',
     "steps = 8                        # full-batch steps, fixed in advance",
     "l2 = 0.001                       # ridge per row on whitened coordinates",
-    "polish = 0                       # 1, 2: open training scores to the bank, go on to the maximum likelihood",
+    "polish = 0                       # 1 to 3: open training scores to the bank, go on to the maximum likelihood",
     'release = "owner"                # each side gets its coefficients; "shared": nobody does, both score together',
     "",
     "[alignment]",

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from protocols.errors import MalformedMessage, PolicyRefused
-from protocols.plan import Column, Name, Plan, Strict, canonical_json
+from protocols.plan import MOST_POLISH, Column, Name, Plan, Strict, canonical_json
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Level = Literal["C1", "C2"]
@@ -46,7 +46,8 @@ class Policy(Strict):
     minimum_bin_rows: int = Field(20, ge=20)
     maximum_steps: int = Field(32, ge=1, le=64)
     variants: tuple[Literal["strict", "open-score"], ...] = ("strict",)
-    maximum_polish: int = Field(0, ge=0, le=2, description="openings of training scores after the strict steps")
+    maximum_polish: int = Field(0, ge=0, le=MOST_POLISH,
+                                description="openings of training scores after the strict steps")
     maximum_opened_rank: float = Field(0.25, ge=0, le=0.25, description="openings of training scores that share a "
                                        "person, all runs added up, per whitened column of this platform")
     maximum_runs_per_day: int = Field(100, ge=1)

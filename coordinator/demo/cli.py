@@ -25,7 +25,7 @@ from coordinator.demo.setting import Say, Setting
 from coordinator.demo.words import ablation_words, end_words
 from protocols.errors import RunFailed, SealscoreError, UsageError
 from protocols.node import cli
-from protocols.plan import Plan
+from protocols.plan import MOST_POLISH, Plan
 
 app = typer.Typer(help="Train one model between banks and platforms on this machine.", add_completion=False)
 MARK = ".sealscore-demo"
@@ -57,8 +57,8 @@ def demo(
     bins: Annotated[int | None, typer.Option(
         min=2, max=32, help="bins per number (dummy, woe); default by rows")] = None,
     variant: Annotated[str, typer.Option(help="strict, or open-score: the bank opens training scores")] = "strict",
-    polish: Annotated[int, typer.Option(min=0, max=2, help="openings of training rows' scores after the strict steps, "
-                                        "which lead to the maximum likelihood")] = 0,
+    polish: Annotated[int, typer.Option(min=0, max=MOST_POLISH, help="openings of training rows' scores after the "
+                                        "strict steps, which lead to the maximum likelihood")] = 0,
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,

@@ -269,8 +269,8 @@ class Phases:
         model, plan = self._plan.model, self._plan
         self._limit_openings(prepared)
         check = functools.partial(self._check_release, prepared)
-        config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
-                                self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
+        config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.first_steps, model.l2,
+                                check, self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
                                 model.event_rate, model.polish, model.polish_steps, model.openings,
                                 shared=model.release == "shared")
         public = self._store.get("train.peer_public")

@@ -321,8 +321,8 @@ class Trainer(SharedEnding, Stepwise):
         return self._begin_step()
 
     def _begin_step(self) -> list[Message]:
-        """v = w + 9/16 (w - old), or 12/16 after an opening; exact at four more fractional bits."""
-        momentum = fixed.POLISH_MOMENTUM if self._s["opened"] else fixed.MOMENTUM
+        """v = w + 9/16 (w - old), or 13/16 when scores are opened; exact at four more fractional bits."""
+        momentum = fixed.POLISH_MOMENTUM if self._config.polish else fixed.MOMENTUM
         for side in ("own", "peer"):
             ahead = RING.mul_public(self._s[f"w_{side}"], 16 + momentum)
             back = RING.mul_public(self._s[f"old_{side}"], momentum)

@@ -16,7 +16,7 @@ from protocols.scorecard import logistic
 from protocols.state import unpack
 from tests.end_to_end import support
 
-RUN_S = 400.0
+RUN_S = 500.0
 WITHIN = 1e-3
 RULES = ['variants = ["strict", "open-score"]', "maximum_polish = 2"]
 MODEL = ("[model]", 'encoding = "numeric"')

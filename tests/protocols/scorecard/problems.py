@@ -1,7 +1,7 @@
 """Small joint training problems, the two roles on them, and the same algorithm on the joined plaintext in floats."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair
 from protocols.scorecard import layout as fixed
-from protocols.scorecard import logistic
+from protocols.scorecard import logistic, reopening
 from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.label_party import LabelTrainer
 from protocols.scorecard.training import TrainingConfig
@@ -138,14 +138,29 @@ def trained_in_floats(task: Problem, grid: int) -> np.ndarray:
     return accelerated(reference(task), len(task.labels), task, grid)
 
 
-def accelerated(at: Anchored, rows: int, task: Steps, grid: int, constants: int = 1) -> np.ndarray:
+def polished_in_floats(task: Problem, grid: int, seed: int = 0) -> np.ndarray:
+    """(1 + d_bank + d_platform,): those steps, then after each noisy opening of the scores `polish_steps` more."""
+    at, rng, rows = reference(task), np.random.default_rng(seed), len(task.labels)
+    w = accelerated(at, rows, task, grid, momentum=fixed.POLISH_MOMENTUM)
+    for _ in range(task.polish):
+        scores = at.columns @ w + rng.uniform(-(2.0**-17), 2.0**-17, rows)
+        slope = reopening.secant_slopes(scores, task.labels, task.l2)
+        offset = logistic.sigmoid(scores) - slope * scores - task.labels
+        at = replace(at, slope=slope, offset=offset, start=w)
+        w = accelerated(at, rows, replace(task, steps=task.polish_steps), grid, momentum=fixed.POLISH_MOMENTUM)
+    return w
+
+
+def accelerated(
+    at: Anchored, rows: int, task: Steps, grid: int, constants: int = 1, momentum: int = fixed.MOMENTUM
+) -> np.ndarray:
     """The steps from `at.start`; `rows`: declared; `constants`: leading columns without ridge."""
     rate, bits = fixed.learning_rate(grid, task.l2), fixed.choose(rows, len(at.start), task.steps)
     shift = 2.0 ** (bits.weight_bits - bits.gradient_bits)
     step, ridge = fixed.step_scales(bits, rate, rows, task.l2)
     w = old = at.start
     for _ in range(task.steps):
-        v = w + fixed.MOMENTUM / 16 * (w - old)
+        v = w + momentum / 16 * (w - old)
         gradient = at.columns.T @ (at.slope * (at.columns @ v) + at.offset)
         new = v - step.constant / 2.0**step.shift / shift * gradient
         if ridge is not None:
