@@ -5,7 +5,8 @@
     ciphertext   CANARY, sealed as parties seal what they put into the hub's slots, opens under nothing that the home
                  holds: no file, no key in a file, no key derived from the coordinator's identity
 
-A start at which any of them succeeds is refused; the outcome is in the coordinator's audit log either way. It shows
+A start at which any of them succeeds is refused; the outcome is in the coordinator's audit log either way. The hub and
+every ServerApp, processes of their own, try and record the first one again. It shows
 that this coordinator, as installed and started, has no route from a ciphertext to a number. It does not show that
 nobody changes the software afterwards, nor that CANARY's key was thrown away: what keeps a changed coordinator out is
 that no party ever sends it a key (protocols/SECURITY.md).
@@ -77,11 +78,27 @@ class _Refusing(importlib.abc.MetaPathFinder):
 
 def refuse_decryptors() -> None:
     """From now on this process imports nothing that can decrypt; TrustError if it has already."""
+    _refuse("the coordinator", _forbid())
+
+
+def guard(process: str, home: Path, node: str) -> None:
+    """As `refuse_decryptors` in a process beside the node's own (hub, ServerApp), recorded before it is refused."""
+    routes = _forbid()
+    outcome = {"process": process, "modules_refused": list(DECRYPTORS), "succeeded": routes}
+    Trail(home, node).canary(outcome)
+    _refuse(f"the coordinator's {process}", routes)
+
+
+def _forbid() -> list[str]:
+    """Refuse imports of what can decrypt from now on; what of it is there all the same."""
     if not any(isinstance(finder, _Refusing) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Refusing())
-    routes = _module_routes()
+    return _module_routes()
+
+
+def _refuse(who: str, routes: list[str]) -> None:
     if routes:
-        raise TrustError(f"the coordinator does not start: {routes[0]}; install the released distribution")
+        raise TrustError(f"{who} does not start: {routes[0]}; install the released distribution")
 
 
 def sing(home: Path, node: str) -> Outcome:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from functools import partial
 
 from cryptography import x509
 
@@ -24,19 +25,8 @@ def examine(node: NodeFile) -> Iterator[Finding]:
     config = load_config(node.path)
     yield ok("configuration", f"{node.path.name} is well formed")
 
-    def parties() -> Iterator[Finding]:
-        return _parties(config)
-
-    def listeners() -> Iterator[Finding]:
-        return _listeners(config)
-
-    def hosts() -> Iterator[Finding]:
-        return _hosts(config)
-
-    def registry() -> Iterator[Finding]:
-        return _registry(config)
-
-    yield from collect(parties, listeners, hosts, registry)
+    yield from collect(parties=partial(_parties, config), listeners=partial(_listeners, config),
+                       hosts=partial(_hosts, config), registry=partial(_registry, config))
 
 
 def _parties(config: CoordinatorConfig) -> Iterator[Finding]:

@@ -28,8 +28,9 @@ from coordinator.admissible import check_relay
 from coordinator.bulk import BulkStore
 from coordinator.bulk_calls import BulkCalls
 from coordinator.bulk_usage import UsageFiles
-from coordinator.hub_calls import Callers, HubRegistry, Refused, answering, json_object
+from coordinator.hub_calls import Callers, HubRegistry, Refused, answering
 from protocols.errors import MalformedMessage
+from protocols.json_object import json_object
 from protocols.node.tls import SERVER_OPTIONS, NodeTls
 from protocols.wire import codec
 from protocols.wire import hub_pb2 as wire
@@ -148,7 +149,7 @@ class Hub:
         async with answering(context):
             offer = codec.decode(wire.PartyCatalogue, request, codec.MAX_CATALOGUE_BYTES + 1024)
             self._callers.check_sender(offer.party, context)
-            catalogue = json_object(offer.catalogue_json)
+            catalogue = json_object(offer.catalogue_json, "a catalogue")
             await asyncio.to_thread(self._registry.party_online, offer.party, catalogue)
         return codec.encode(wire.Ack())
 

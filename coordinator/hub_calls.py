@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +11,8 @@ from typing import Any, Protocol
 
 import grpc
 
-from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError
+from protocols.errors import ProtocolError, SealscoreError, TrustError
+from protocols.json_object import json_object
 from protocols.node.tls import peer_name
 
 KNOWN_S = 0.5  # a run's state is read again after that; its parties never change
@@ -109,15 +109,4 @@ class Callers:
 
 def parties_of(row: dict[str, Any]) -> frozenset[str]:
     """The names of a run's parties, from its plan."""
-    return frozenset(json_object(row["plan_json"].encode()).get("parties", {}))
-
-
-def json_object(data: bytes) -> dict[str, Any]:
-    """JSON bytes as a dict; MalformedMessage otherwise."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        raise MalformedMessage("bytes that are not JSON") from None
-    if not isinstance(value, dict):
-        raise MalformedMessage("expected a JSON object")
-    return value
+    return frozenset(json_object(row["plan_json"].encode(), "a plan").get("parties", {}))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from coordinator.bulk import MIB, BulkStore, Limits
 from coordinator.bulk_usage import UsageFiles
-from coordinator.canary import refuse_decryptors
+from coordinator.canary import guard, refuse_decryptors
+from coordinator.config import load_config
 from coordinator.hub import Hub, HubRegistry, server
 from coordinator.members import Admission
 from coordinator.registry import Registry
@@ -65,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     limits = Limits(run_bytes=options.bulk_mib * MIB // 2, total_bytes=options.bulk_mib * MIB)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
+        _refuse_decryptors(options.config)
         admits = {"admits": Admission(options.config)} if options.config else {}
         asyncio.run(serve(NodeTls.load(options.home), Registry(options.registry), options.host, options.port,
                           limits=limits, **admits))
@@ -74,6 +76,14 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _refuse_decryptors(config: Path | None) -> None:
+    """TrustError when this process has loaded what can decrypt; recorded in the log of the node it belongs to."""
+    if config is None:
+        refuse_decryptors()
+    else:
+        settings = load_config(config)
+        guard("hub", settings.home, settings.node.name)
+
+
 if __name__ == "__main__":
-    refuse_decryptors()
     sys.exit(main())

@@ -54,8 +54,6 @@ def notes(plan: Plan) -> list[str]:
     if plan.model.encoding == "woe" and not plan.model.woe_rho:
         found.append("model.encoding = 'woe' shows each platform how many defaults each of its bins holds, without "
                      "noise; model.woe_rho above 0 adds some")
-    if plan.model.encoding == "woe" or plan.model.activation != "anchored":
-        found.append("plan cost reckons with the activation 'anchored' and without the event counts of 'woe'")
     return found
 
 
@@ -201,7 +199,7 @@ _DEFAULTS = (
     'activation = "anchored"           # around each row\'s own score at the bank; deg1, deg3: fixed polynomials',
     "steps = 8                        # full-batch steps, fixed in advance",
     "l2 = 0.001                       # ridge per row on whitened coordinates",
-    "polish = 0                       # 1, 2: open training scores to the bank, go on to the maximum likelihood",
+    "polish = 0                       # 1 to 3: open training scores to the bank, go on to the maximum likelihood",
     'release = "owner"                # each side gets its coefficients; "shared": nobody does, both score together',
     "",
     "[alignment]",

@@ -14,13 +14,15 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 
+from coordinator.canary import guard
 from coordinator.conductor import Abandoned, Body, Conductor
 from coordinator.config import CoordinatorConfig, load_config
 from coordinator.flower.adapter import bound_reply_waits, supernode_public_key
 from coordinator.registry import Registry
 from coordinator.seat import seated
 from coordinator.trail import Trail
-from protocols.errors import RunFailed
+from protocols.errors import MalformedMessage, RunFailed
+from protocols.json_object import json_object
 from protocols.node.die_with_parent import die_with_parent
 
 RECORD = "sealscore"
@@ -44,6 +46,7 @@ def main(grid: Grid, context: Context) -> None:
     die_with_parent(os.getppid())  # SuperExec does not stop what it started when it is killed
     bound_reply_waits(REPLY_WAIT_S)
     config = load_config()
+    guard("ServerApp", config.home, config.node.name)
     registry = Registry(config.registry_url)
     try:
         identities = {name: party.identity for name, party in config.parties.items()}
@@ -157,9 +160,9 @@ def _unpack(method: str, party: str, message: Message) -> Body:
     record: Any = message.content.get(RECORD)
     body = record.get("body") if isinstance(record, ConfigRecord) else None
     try:
-        value = json.loads(body) if isinstance(body, bytes) and len(body) <= MAX_BODY_BYTES else None
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise RunFailed(party, method, "the party's reply is not one JSON object", "use the same version on all nodes")
-    return value
+        if not isinstance(body, bytes) or len(body) > MAX_BODY_BYTES:
+            raise MalformedMessage("no body, or a long one")
+        return json_object(body, "a reply")
+    except MalformedMessage:
+        raise RunFailed(party, method, "the party's reply is not one JSON object",
+                        "use the same version on all nodes") from None

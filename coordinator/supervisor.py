@@ -28,6 +28,7 @@ from protocols.errors import SealscoreError
 from protocols.node.protection import lend, path_for_children, unlock
 from protocols.node.supervise import (
     Service,
+    Supervised,
     Supervisor,
     environment,
     python_module,
@@ -42,13 +43,12 @@ WATCH_S = 1.0
 RETRY_S = 10.0  # after parties could not be taken over: the SuperLink may be on its way back
 
 
-class CoordinatorNode:
+class CoordinatorNode(Supervised):
     """`start()` returns when everything is up and `state/ready.json` is written; `stop()` takes at most ten seconds."""
 
     def __init__(self, config: CoordinatorConfig):
         self._config, self._state = config, config.home / "state"
         self._ca = config.home / "tls" / "ca.crt"
-        self._supervisor: Supervisor | None = None
         self._nodes: dict[str, int] = {}  # SuperNodes as registered
         self._told: dict[str, int] = {}  # process ids in the ready file
         self._stamp = stamp_of(config.source)
@@ -102,14 +102,6 @@ class CoordinatorNode:
         (self._state / "ready.json").unlink(missing_ok=True)
         if self._supervisor is not None:
             self._supervisor.stop(within_s=8.0)
-
-    def alive(self) -> bool:
-        """Whether every process runs right now."""
-        return self._supervisor is not None and self._supervisor.alive()
-
-    def pids(self) -> dict[str, int]:
-        """Process ids by name: superlink, superexec, front, hub."""
-        return self._supervisor.pids() if self._supervisor is not None else {}
 
     def _take_parties(self) -> None:
         """Register the SuperNodes of the parties in the file as it is now; nobody else is touched.

@@ -42,6 +42,7 @@ KINDS = {
     "egress": "bytes that left the node",
     "opening": "numbers that went from share to plaintext, and who learned them",
     "refusal": "a request, message or archive that was refused",
+    "state": "how far the node's ledgers had come, or that older copies of its stores were put back",
     "decision": "what a person at the node decided: a run approved, rejected or revoked, a model revoked",
     "checkpoint.peer": "a checkpoint of a peer's log, countersigned",
     "checkpoint.countersigned": "a checkpoint of the own log that a peer countersigned",

@@ -70,7 +70,8 @@ def _model(plan: Plan) -> str:
         return f"scores with the published model {plan.model_id}"
     model = plan.model
     noise = f" (rho {model.woe_rho:g})" if model.woe_rho else ""
-    steps = f"{model.openings} rounds, variant open-score" if model.variant == "open-score" else f"{model.steps} steps"
+    open_score = model.variant == "open-score"
+    steps = f"{model.openings} rounds, variant open-score" if open_score else f"{model.first_steps} steps"
     steps += f", then {model.polish} times {model.polish_steps} more" if model.polish else ""
     return f"{model.kind}, encoding {model.encoding}{noise}, {steps}, release {model.release}"
 

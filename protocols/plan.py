@@ -20,6 +20,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 MAX_PLAN_BYTES = 256 * 1024
 MOST_BANKS = 60
+MOST_POLISH = 3
 
 
 class Strict(BaseModel):
@@ -69,8 +70,9 @@ class ModelPlan(Strict):
     variant: Literal["strict", "open-score"] = Field("strict", description="open-score: the bank opens training rows' "
                                                      "scores in every round, the platform no gradient")
     openings: int = Field(4, ge=1, le=16, description="open-score: rounds, each opens the training rows once")
-    polish: int = Field(0, ge=0, le=2, description="openings of the training rows' scores after the strict steps")
-    polish_steps: int = Field(20, ge=1, le=64, description="steps after each of them")
+    polish: int = Field(0, ge=0, le=MOST_POLISH, description="openings of the training rows' scores after the strict "
+                        "steps; 2 lead to the maximum likelihood, 3 with few events, too")
+    polish_steps: int = Field(32, ge=1, le=64, description="steps before and after each of them")
     l2: float = Field(0.001, ge=0, le=1, description="ridge per row on whitened coordinates, intercept excluded")
     release: Literal["owner", "shared"] = "owner"
     intercepts: Literal["bank", "common"] = Field("bank", description="several banks: one intercept each, or one")
@@ -85,12 +87,17 @@ class ModelPlan(Strict):
     @property
     def most_steps(self) -> int:
         """Gradient steps with nothing opened between them."""
-        return max(self.steps, self.polish_steps if self.polish else 0)
+        return max(self.first_steps, self.polish_steps if self.polish else 0)
+
+    @property
+    def first_steps(self) -> int:
+        """Those before anything is opened: with polish no fewer than after, as an opening squares what they leave."""
+        return max(self.steps, self.polish_steps) if self.polish else self.steps
 
     @property
     def all_steps(self) -> int:
         """Gradient steps, those after openings included."""
-        return 0 if self.variant == "open-score" else self.steps + self.polish * self.polish_steps
+        return 0 if self.variant == "open-score" else self.first_steps + self.polish * self.polish_steps
 
 
 class AlignmentPlan(Strict):

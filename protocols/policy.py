@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from protocols.errors import MalformedMessage, PolicyRefused
-from protocols.plan import Column, Name, Plan, Strict, canonical_json
+from protocols.plan import MOST_POLISH, Column, Name, Plan, Strict, canonical_json
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Level = Literal["C1", "C2"]
@@ -46,7 +46,8 @@ class Policy(Strict):
     minimum_bin_rows: int = Field(20, ge=20)
     maximum_steps: int = Field(32, ge=1, le=64)
     variants: tuple[Literal["strict", "open-score"], ...] = ("strict",)
-    maximum_polish: int = Field(0, ge=0, le=2, description="openings of training scores after the strict steps")
+    maximum_polish: int = Field(0, ge=0, le=MOST_POLISH,
+                                description="openings of training scores after the strict steps")
     maximum_opened_rank: float = Field(0.25, ge=0, le=0.25, description="openings of training scores that share a "
                                        "person, all runs added up, per whitened column of this platform")
     maximum_runs_per_day: int = Field(100, ge=1)
@@ -59,8 +60,8 @@ class Policy(Strict):
     minimum_columns: int = Field(4, ge=1, description="columns behind an opened score: one alone would show its bins")
     maximum_snapshots_per_person: int = Field(12, ge=1, description="versions of a person's data that one model with "
                                               "shared weights may score")
-    minimum_change_rows: int = Field(1000, ge=1, description="between two trainings the people shared with a peer are "
-                                     "the same, or differ by at least so many")
+    minimum_change_rows: int = Field(1000, ge=1, description="between two trainings the people shared with a peer, and "
+                                     "those taken of a bank, are the same, or differ by at least so many")
     parameter_sets: tuple[Literal["product", "slots"], ...] = ("product", "slots")
     sensitivity_allowed: tuple[Level, ...] = ("C1", "C2")
     columns: dict[Name, dict[Column, Level]] = Field({}, description="by table: the only columns that may take part, "
@@ -167,16 +168,18 @@ class Policy(Strict):
                 f"{rank} whitened columns; take fewer openings, more columns, or variant = 'strict' without polish",
             )
 
-    def check_growth(self, peer: str, changed: int) -> None:
+    def check_growth(self, peer: str, changed: int, together: bool = False) -> None:
         """Refuse a training whose people shared with `peer` differ from those of an earlier one by `changed` only.
 
-        What two runs on nearly the same people open tells about the few that differ (notes on alignment). The number
-        stays here: it follows from the peer's private set.
+        `together`: of the people of the bank `peer`, those whom the training takes after all platforms aligned. What
+        two runs on nearly the same people open tells about the few that differ (notes on alignment). The number stays
+        here: it follows from the others' private sets.
         """
+        whose = f"of {peer} that all parties together would train on" if together else f"shared with {peer}"
         if 0 < changed < self.minimum_change_rows:
             raise PolicyRefused(
                 "minimum_change_rows",
-                f"the people shared with {peer} differ from those of an earlier training by fewer than "
+                f"the people {whose} differ from those of an earlier training by fewer than "
                 f"{self.minimum_change_rows}; train on the same tables as then, or once more people have changed",
             )
 

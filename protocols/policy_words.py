@@ -39,8 +39,8 @@ SENTENCES: dict[str, str] = {
     "minimum_columns": "An opened score of this party must rest on at least {value} of its columns.",
     "maximum_snapshots_per_person": "A model whose weights stay shared may score a person under at most {value} "
                                     "versions of the data.",
-    "minimum_change_rows": "Between two trainings the people shared with a peer are the same or differ by at least "
-                           "{value}.",
+    "minimum_change_rows": "Between two trainings the people shared with a peer, and those taken of a bank, are the "
+                           "same or differ by at least {value}.",
     "parameter_sets": "Encryption may use these parameter sets: {value} (product: 178 bits of modulus, slots: 218, "
                       "both of dimension 8192 with 128 bits of security); a training needs both.",
     "sensitivity_allowed": "Columns of these levels (JR/T 0171) may take part: {value}.",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from protocols.errors import MalformedMessage
+from protocols.json_object import json_object
 
 _MAGIC = b"SSST1"
 _NUMBERS = re.compile(r"[<|][biufc?]\d{1,2}")
@@ -56,11 +57,8 @@ def unpack(data: bytes) -> dict[str, Any]:
 
 
 def _header(data: bytes) -> list[tuple[str, dict[str, Any]]]:
-    try:
-        header = json.loads(data)
-    except (ValueError, RecursionError):
-        header = None
-    if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
+    header = json_object(data, "the header of saved state")
+    if not all(isinstance(entry, dict) for entry in header.values()):
         raise MalformedMessage("saved state whose header is none")
     return list(header.items())
 

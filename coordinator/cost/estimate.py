@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from coordinator.cost import phases, sizes, training
+from coordinator.cost import phases, sizes, training, variants
 from coordinator.cost.parts import TILE_BYTES, Calibration
 from coordinator.cost.stage import Stage
 from coordinator.cost.workload import Machines, Workload
@@ -20,20 +20,24 @@ MEGABYTE = 1e6
 CONTROL = "control plane"
 CACHE_BYTES: int = Policy.model_fields["tile_cache_bytes"].default
 LARGEST_MESSAGE: int = Policy.model_fields["maximum_message_bytes"].default
+RANK_SHARE: float = Policy.model_fields["maximum_opened_rank"].default
 _KEY_EXPANDED_MB = 12.0  # Galois keys of one peer, ready for use
 _ROW_IDS = 150  # bytes per row of a table: identifier, its Python object, position
 _CELL = 28  # bytes per training row and coefficient: prepared, fixed-point, as float, two orientations of tiles
 _VECTORS = 8  # shares of one element per training row alive at a time: z, r, masks, snapshots
+_SEALED = 3 * TILE_BYTES  # weights that stay shared, per own coefficient: as they came, and as they are multiplied
 _SLOTS = 192  # bytes per row: transformed factor and veil of the element-wise product
 
 
 @dataclass
 class PhaseCost:
-    """`critical`: seconds of the critical path by what they are spent on; `traffic[sender, receiver]`: bytes."""
+    """`critical`: seconds of the critical path by what they are spent on; `traffic[sender, receiver]`: bytes of frames;
+    `kinds[sender, receiver, kind]`: bytes of messages."""
 
     seconds: float = 0.0
     critical: Counter[str] = field(default_factory=Counter)
     traffic: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kinds: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     busy: Counter[str] = field(default_factory=Counter)
     largest: int = 0
 
@@ -41,7 +45,8 @@ class PhaseCost:
         """A stage that comes so often."""
         seconds, critical = stage.run()
         self.seconds += times * seconds
-        for into, values in ((self.critical, critical), (self.traffic, stage.traffic), (self.busy, stage.busy)):
+        for into, values in ((self.critical, critical), (self.traffic, stage.traffic), (self.kinds, stage.kinds),
+                             (self.busy, stage.busy)):
             for key, value in values.items():
                 into[key] += times * value
         self.largest = max(self.largest, stage.largest)
@@ -113,6 +118,7 @@ def _phase_json(work: Workload, cost: PhaseCost) -> dict[str, Any]:
         "bytes_out": {party: cost.bytes_out(party) for party in (*work.banks, *work.platforms, "hub")},
         "bytes_in": {party: cost.bytes_in(party) for party in (*work.banks, *work.platforms, "hub")},
         "links": {f"{sender} -> {receiver}": n for (sender, receiver), n in sorted(cost.traffic.items())},
+        "messages": {f"{sender} -> {receiver} {kind}": n for (sender, receiver, kind), n in sorted(cost.kinds.items())},
         "cpu_seconds": {party: round(s, 3) for party, s in sorted(cost.busy.items())},
     }
 
@@ -138,26 +144,42 @@ def estimate(work: Workload, parts: Calibration, machines: Machines, cache_bytes
 
 
 def _training(work: Workload, parts: Calibration, machines: Machines, cache_bytes: int) -> PhaseCost:
-    rows, cost = work.train_rows(), PhaseCost()
+    cost = PhaseCost()
 
-    def new() -> Stage:
-        return Stage(work, parts, machines)
+    def add(build: Callable[[Stage], None], times: int = 1) -> None:
+        if times:
+            stage = Stage(work, parts, machines)
+            build(stage)
+            cost.plus(stage, times)
 
-    def add(build: Callable[..., None], *more: Any) -> None:
-        stage = new()
-        build(stage, *more)
-        cost.plus(stage)
-
-    add(training.setup, rows)
-    for sample, times in (([power_rows(n) for n in rows], POWER_PASSES), (rows, work.steps)):
-        for first, count in ((True, 1), (False, times - 1)):
-            if count:
-                stage = new()
-                training.Pass(stage, sample, first=first, cache_bytes=cache_bytes).build()
-                cost.plus(stage, count)
-    add(training.norms)
-    add(training.release)
+    (_open_score if work.model.variant == "open-score" else _strict)(work, cache_bytes, add)
     return cost
+
+
+Add = Callable[..., None]
+"""Runs what builds a stage, and adds its cost so many times."""
+
+
+def _strict(work: Workload, cache_bytes: int, add: Add) -> None:
+    model, rows = work.model, work.train_rows()
+    step = training.Pass if model.activation == "anchored" else variants.PolynomialPass
+    add(lambda stage: training.setup(stage, rows))
+    for kind, sample, times in ((training.Pass, [power_rows(n) for n in rows], POWER_PASSES),
+                                (step, rows, model.all_steps)):
+        for first, count in ((True, 1), (False, times - 1)):
+            add(lambda stage, kind=kind, sample=sample, first=first:
+                kind(stage, sample, first=first, cache_bytes=cache_bytes).build(), count)
+    add(training.norms)
+    add(lambda stage: variants.opening(stage, rows), model.polish)
+    add(variants.seal if model.release == "shared" else training.release)
+
+
+def _open_score(work: Workload, cache_bytes: int, add: Add) -> None:
+    (rows,) = work.train_rows()
+    add(lambda stage: variants.OpenScore(stage, rows, cache_bytes).setup())
+    for first, times in ((True, 1), (False, work.model.openings - 1)):
+        add(lambda stage, first=first: variants.OpenScore(stage, rows, cache_bytes).round(first), times)
+    add(lambda stage: variants.OpenScore(stage, rows, cache_bytes).finish())
 
 
 # ---------------------------------------------------------------- memory
@@ -180,7 +202,7 @@ def _memory_mb(work: Workload, parts: Calibration, party: str, cache_bytes: int)
         message = 2 * sizes.elementwise_request_bytes(max(rows))
         training_bytes = (8 * columns * common + _CELL * columns * sum(rows) + tiles + message
                           + (_VECTORS * sizes.SHARE_BYTES + _SLOTS) * max(rows)
-                          + sizes.SHARE_BYTES * sum(rows))
+                          + sizes.SHARE_BYTES * sum(rows) + _SEALED * (work.model.release == "shared") * columns)
         return parts.base_mb + _KEY_EXPANDED_MB * peers + (aligning + training_bytes) / MEGABYTE
     return parts.base_mb + (aligning + 8 * columns * common) / MEGABYTE
 
@@ -204,13 +226,21 @@ def _notes(work: Workload, found: dict[str, PhaseCost]) -> list[str]:
 
 
 def _training_notes(work: Workload) -> list[str]:
-    rows, columns = sum(work.train_rows()), work.bank_columns + sum(work.platform_columns)
+    rows, columns, model = sum(work.train_rows()), work.bank_columns + sum(work.platform_columns), work.model
     notes = []
-    if rows < ROWS_PER_COEFFICIENT * columns:
-        notes.append(f"{rows} training rows for {columns} coefficients would be refused: at least "
-                     f"{ROWS_PER_COEFFICIENT} rows each")
-    try:
-        choose(rows, columns, work.steps)
-    except DataError as error:
-        notes.append(str(error))
+    counts = sum(work.platform_bins) if model.encoding == "woe" and not model.woe_rho else 0
+    numbers = (columns if model.release == "owner" else 0) + counts
+    if rows < ROWS_PER_COEFFICIENT * numbers:
+        told = f"{columns} coefficients" + (f" and {counts} event counts of bins" if counts else "")
+        notes.append(f"{rows} training rows for {told} would be refused: at least {ROWS_PER_COEFFICIENT} rows each")
+    for name, width in zip(work.platforms, work.platform_columns, strict=True):
+        most = int(RANK_SHARE * width)
+        if model.score_openings > most:
+            notes.append(f"{model.score_openings} openings of the training rows' scores would be refused by {name}: at "
+                         f"most {most} for {width} columns")
+    if model.variant == "strict":
+        try:
+            choose(rows, columns, model.all_steps, 3 if model.activation == "deg3" else 1)
+        except DataError as error:
+            notes.append(str(error))
     return notes

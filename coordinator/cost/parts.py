@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from coordinator.cost import sizes
-from protocols.crypto.layout import Layout
+from protocols.crypto.layout import Layout, LayoutName
 from protocols.crypto.params import DEGREE
 from protocols.errors import ConfigError
 from protocols.plan import Strict, first_problem
@@ -42,6 +42,7 @@ class Product(Strict):
     zero_peer_s: float = Field(ge=0, description="the fresh zero of a reply")
     forward: Answer
     backward: Answer
+    tiled: Answer = Field(description="without packing or expansion; an item is an upload")
     tile_s: float = Field(ge=0, description="one polynomial of the own matrix")
     finish_s: float = Field(ge=0, description="per reply polynomial")
     summand_s: float = Field(ge=0, description="per polynomial of a reply that the hub adds, beyond any other reply")
@@ -100,7 +101,7 @@ class Transport(Strict):
 class Calibration(Strict):
     """Everything measured; `machine` and `measured` are for people."""
 
-    version: int = Field(1, ge=1, le=1)
+    version: int = Field(2, ge=2, le=2)
     machine: str
     measured: str
     kernel_s: float = Field(gt=0, description="fixed piece of arithmetic, CPU: compares machines")
@@ -131,27 +132,39 @@ class Calibration(Strict):
 
     # seconds of the steps of a pass; shapes are (rows, columns) of the matrix
 
-    def ask(self, shape: tuple[int, int]) -> float:
+    def ask(self, shape: tuple[int, int], layout: LayoutName = sizes.COMPACT) -> float:
         """A request whose zeros are there."""
-        return self.product.ask_s * sizes.layout(shape).uploads
+        return self.product.ask_s * sizes.layout(shape, layout).uploads
 
-    def zeros(self, requests: list[tuple[int, int]], replies: list[tuple[int, int]]) -> float:
-        """Made ahead for the next requests and replies."""
-        own = sum(sizes.layout(shape).uploads for shape in requests)
-        return self.product.zero_own_s * own + self.product.zero_peer_s * sum(sizes.layout(s).replies for s in replies)
+    def zeros(self, requests: list[tuple[int, int]], replies: list[tuple[int, int]],
+              layout: LayoutName = sizes.COMPACT) -> float:
+        """Made for requests and replies, ahead or on the way."""
+        own = sum(sizes.layout(shape, layout).uploads for shape in requests)
+        peers = sum(sizes.layout(shape, layout).replies for shape in replies)
+        return self.product.zero_own_s * own + self.product.zero_peer_s * peers
 
-    def answer(self, shape: tuple[int, int], tiles_made: int, own_items: int | None = None, summed: bool = False
-               ) -> float:
+    def answer(self, shape: tuple[int, int], tiles_made: int, own_items: int | None = None, summed: bool = False,
+               layout: LayoutName = sizes.COMPACT) -> float:
         """A reply whose zeros are there; `own_items`: of packing, when other platforms hold the others."""
-        plan = sizes.layout(shape)
-        items = plan.items if own_items is None else own_items
-        cost = self.product.forward if plan.kind == "fan" else self.product.backward
+        plan = sizes.layout(shape, layout)
         check = self.product.summand_s * plan.replies if summed else 0.0
-        return cost.seconds(items, polynomials(plan)) + self.product.tile_s * tiles_made + check
+        if plan.kind == "tile":
+            made = self.product.tiled.seconds(plan.uploads, plan.replies)
+        else:
+            items = plan.items if own_items is None else own_items
+            cost = self.product.forward if plan.kind == "fan" else self.product.backward
+            made = cost.seconds(items, polynomials(plan))
+        return made + self.product.tile_s * tiles_made + check
 
-    def finish(self, shape: tuple[int, int], summed: bool = False) -> float:
+    def finish(self, shape: tuple[int, int], summed: bool = False, layout: LayoutName = sizes.COMPACT) -> float:
         """Opening a reply or a sum."""
-        return (self.product.finish_s + (self.product.sum_s if summed else 0.0)) * sizes.layout(shape).replies
+        each = self.product.finish_s + (self.product.sum_s if summed else 0.0)
+        return each * sizes.layout(shape, layout).replies
+
+    def cross(self, n: int, terms: int = 1) -> float:
+        """An answer to an element-wise product of n entries of which nothing was made ahead."""
+        part = self.elementwise
+        return sizes.slot_blocks(n) * (part.veil_s + terms * (part.factor_s + part.answer_s))
 
     def storing(self, payload: int, state: int = 0) -> float:
         """One durable step that writes so many bytes of messages and state."""
@@ -163,7 +176,9 @@ def polynomials(plan: Layout) -> int:
     return plan.uploads if plan.kind == "dot" else plan.replies
 
 
-def tiles(shape: tuple[int, int], own_items: int | None = None) -> int:
+def tiles(shape: tuple[int, int], own_items: int | None = None, layout: LayoutName = sizes.COMPACT) -> int:
     """Polynomials of one's own matrix in a product of that shape."""
-    plan = sizes.layout(shape)
+    plan = sizes.layout(shape, layout)
+    if plan.kind == "tile":
+        return plan.uploads * plan.replies
     return (plan.items if own_items is None else own_items) * polynomials(plan)

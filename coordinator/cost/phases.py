@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 from coordinator.cost import sizes
+from coordinator.cost.parts import tiles
+from coordinator.cost.sizes import COLUMN, FULL, SHARE_BYTES, TILE
 from coordinator.cost.stage import STATE, Stage
 from coordinator.cost.workload import Machines
 from protocols.psi import messages as psi
 
 CHECKPOINT_BYTES, COUNTERSIGNED_BYTES = 350, 490
 POSITION_BYTES = 4
+WOE_SETUP_BYTES = 44  # rows, bins, a tag
+DIGEST_BYTES = 32  # that names a shared model, or the bank's data
 LOOKUP_SHARE = 0.5  # of an intersection's seconds per id, for finding those that every platform knows
 
 
@@ -57,28 +61,47 @@ def _joint(stage: Stage) -> None:
     work = stage.work
     for bank, own, rows in zip(work.banks, work.bank_table, work.rows, strict=True):
         stage.compute(bank, LOOKUP_SHARE * stage.parts.alignment.intersect_id_s * own * len(work.platforms))
-        arrived = stage.send_each(bank, dict.fromkeys(work.platforms, POSITION_BYTES * rows))
+        arrived = stage.send_each(bank, "positions", dict.fromkeys(work.platforms, POSITION_BYTES * rows))
         for name, task in arrived.items():
             stage.compute(name, 0.0, task)
             stage.store(name, 0)
 
 
 def encode(stage: Stage) -> None:
-    """Bins, whitening; every party by itself."""
+    """Bins, whitening; every party by itself, but for the events in a platform's bins (woe)."""
     work, local = stage.work, stage.parts.local
+    if work.model.encoding == "woe":
+        for name, bins in zip(work.platforms, work.platform_bins, strict=True):
+            _count_events(stage, name, bins)
     for bank, rows in zip(work.banks, work.rows, strict=True):
         stage.compute(bank, local.encode_cell_s * rows * work.bank_columns)
     for name, width in zip(work.platforms, work.platform_columns, strict=True):
         stage.compute(name, local.encode_cell_s * sum(work.rows) * width)
 
 
+def _count_events(stage: Stage, platform: str, bins: int) -> None:
+    """protocols/woe: sums of the encrypted labels in each bin, which the bank opens to the platform."""
+    parts, (bank,), (rows,) = stage.parts, stage.work.banks, stage.work.train_rows()
+    shape, keys = (bins, rows), sizes.public_key_bytes()
+    asked = stage.send(platform, bank, "woe.setup", WOE_SETUP_BYTES)
+    stage.compute(bank, parts.keys.generate_s + parts.zeros([shape], [], TILE) + parts.ask(shape, TILE), asked)
+    labels = stage.send(bank, platform, "woe.labels", keys + sizes.request_bytes(shape, TILE))
+    made = tiles(shape, layout=TILE)
+    answer = parts.zeros([], [shape], TILE) + parts.answer(shape, made, layout=TILE)
+    stage.compute(platform, parts.keys.expand_s + answer, labels)
+    came = stage.send(platform, bank, "woe.reply", sizes.reply_bytes(shape, FULL, TILE))
+    stage.compute(bank, parts.finish(shape, layout=TILE), came)
+    stage.compute(platform, 0.0, stage.send(bank, platform, "woe.counts", SHARE_BYTES * bins))
+
+
 def evaluate(stage: Stage) -> None:
     """Parts of the hold-out scores to each bank, its judgement, the verdict."""
     work = stage.work
     for bank, (calibration, test) in zip(work.banks, work.holdout_rows(), strict=True):
-        _scores(stage, bank, (calibration, test))
+        _scores(stage, bank, {"calibration": calibration, "test": test})
         stage.compute(bank, stage.parts.local.evaluate_row_s * (calibration + test))
-        stage.send_each(bank, dict.fromkeys(work.platforms, 1))
+        others = [name for name in work.banks if name != bank]
+        stage.send_each(bank, "verdict", dict.fromkeys([*work.platforms, *others], 1))
 
 
 def score(stage: Stage) -> None:
@@ -88,19 +111,46 @@ def score(stage: Stage) -> None:
         for name, width in zip(work.platforms, work.platform_columns, strict=True):
             stage.compute(name, local.encode_cell_s * rows * width)
         stage.compute(bank, local.encode_cell_s * rows * work.bank_columns)
-        _scores(stage, bank, (rows,))
+        _scores(stage, bank, {"batch": rows})
 
 
-def _scores(stage: Stage, bank: str, slices: tuple[int, ...]) -> None:
+def _scores(stage: Stage, bank: str, slices: dict[str, int]) -> None:
+    if stage.work.model.release == "shared":
+        _shared_scores(stage, slices)
+        return
     lead, *others = stage.work.platforms
     width = 4 if others else 2
     for name in others:
-        stage.compute(name, 0.0, stage.send(lead, name, 32))
+        stage.compute(name, 0.0, stage.send(lead, name, "seed", 32))
     for name in stage.work.platforms:
-        stage.store(name, sum(width * rows for rows in slices))
-        for rows in slices:
-            stage.compute(bank, 0.0, stage.send(name, bank, width * rows))
+        stage.store(name, sum(width * rows for rows in slices.values()))
+        for kind, rows in slices.items():
+            stage.compute(bank, 0.0, stage.send(name, bank, f"scores.{kind}", width * rows))
             stage.store(bank, 0)
+
+
+def _shared_scores(stage: Stage, slices: dict[str, int]) -> None:
+    """protocols/sharedscore: each side multiplies its columns by the weights that the other has sealed; the platform
+    opens."""
+    work, parts, rows = stage.work, stage.parts, max(1, sum(slices.values()))
+    (bank,), (platform,), (width,) = work.banks, work.platforms, work.platform_columns
+    own, theirs = (rows, work.bank_columns), (rows, width)
+    stage.compute(bank, _shared_answer(stage, own))
+    size = 2 * DIGEST_BYTES + sizes.reply_bytes(own, FULL, COLUMN)
+    part = stage.send(bank, platform, "bank.part", size, SHARE_BYTES * rows)
+    stage.compute(platform, parts.finish(own, layout=COLUMN) + _shared_answer(stage, theirs), part)
+    size = DIGEST_BYTES + sizes.reply_bytes(theirs, FULL, COLUMN)
+    came = stage.send(platform, bank, "platform.part", size)
+    stage.compute(bank, parts.finish(theirs, layout=COLUMN), came)
+    for kind, count in slices.items():
+        stage.compute(bank, 0.0, stage.send(platform, bank, f"shared.{kind}", SHARE_BYTES * count))
+        stage.store(bank, 0, SHARE_BYTES * count)
+
+
+def _shared_answer(stage: Stage, shape: tuple[int, int]) -> float:
+    """Of one's columns, with the peer's keys and nothing made ahead."""
+    parts, made = stage.parts, tiles(shape, layout=COLUMN)
+    return parts.keys.expand_s + parts.zeros([], [shape], COLUMN) + parts.answer(shape, made, layout=COLUMN)
 
 
 def publish(stage: Stage) -> None:
@@ -109,10 +159,10 @@ def publish(stage: Stage) -> None:
     lead, *others = work.platforms
     pairs = [(bank, name) for bank in work.banks for name in work.platforms] + [(lead, name) for name in others]
     for first, second in pairs:
-        there = stage.send(first, second, CHECKPOINT_BYTES)
-        back = stage.send(second, first, CHECKPOINT_BYTES)
+        there = stage.send(first, second, "checkpoint", CHECKPOINT_BYTES)
+        back = stage.send(second, first, "checkpoint", CHECKPOINT_BYTES)
         for party, peer, came in ((second, first, there), (first, second, back)):
             stage.compute(party, 0.0, came)
             stage.store(party, 0)
-            stage.compute(peer, 0.0, stage.send(party, peer, COUNTERSIGNED_BYTES))
+            stage.compute(peer, 0.0, stage.send(party, peer, "countersigned", COUNTERSIGNED_BYTES))
             stage.store(peer, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from protocols.crypto.aggregate import HEADER_BYTES
-from protocols.crypto.layout import Layout, layout_of
+from protocols.crypto.layout import Layout, LayoutName, layout_of
 from protocols.crypto.params import DEGREE, PRODUCT, SLOT_DATA_PRIMES, SLOTS, TAG_BYTES
 from protocols.psi import messages as psi
 from protocols.wire import codec
@@ -19,6 +19,9 @@ SHORT, FULL = 12, 16  # bytes per coefficient of a reply
 SHARE_BYTES = 16  # of one element modulo Q
 SEED_BYTES = 64  # of an encryption's second polynomial
 POINT_BYTES = 32
+COMPACT: LayoutName = "compact"  # of the products of training
+TILE: LayoutName = "tile"  # of what leads to an opening
+COLUMN: LayoutName = "column"  # of weights that stay shared
 AEAD_TAG_BYTES = 16
 PROGRESS_EVERY = 2  # chunks, as the link tells what it has taken
 _REPLY_BLOCK_BYTES = 18 * DEGREE  # element-wise: 8 bytes of the first polynomial, 10 of the second
@@ -33,25 +36,25 @@ def _residues(primes: tuple[int, ...]) -> int:
     return DEGREE * sum(-(-prime.bit_length() // 8) for prime in primes)
 
 
-def layout(shape: tuple[int, int]) -> Layout:
-    """How training lays out a product of that shape."""
-    return layout_of(shape, "compact")
+def layout(shape: tuple[int, int], name: LayoutName = COMPACT) -> Layout:
+    """How a product of that shape is laid out; by default as training does it."""
+    return layout_of(shape, name)
 
 
-def request_bytes(shape: tuple[int, int]) -> int:
+def request_bytes(shape: tuple[int, int], name: LayoutName = COMPACT) -> int:
     """Of a matrix product."""
-    return TAG_BYTES + layout(shape).uploads * (SEED_BYTES + _residues(PRODUCT.data_primes))
+    return TAG_BYTES + layout(shape, name).uploads * (SEED_BYTES + _residues(PRODUCT.data_primes))
 
 
-def reply_bytes(shape: tuple[int, int], coding: int) -> int:
+def reply_bytes(shape: tuple[int, int], coding: int, name: LayoutName = COMPACT) -> int:
     """Of a matrix product; `coding`: SHORT or FULL."""
-    plan = layout(shape)
+    plan = layout(shape, name)
     return TAG_BYTES + coding * (plan.replies * DEGREE + plan.rows)
 
 
-def sum_bytes(shape: tuple[int, int], coding: int) -> int:
+def sum_bytes(shape: tuple[int, int], coding: int, name: LayoutName = COMPACT) -> int:
     """A summand, and a sum, of replies that the hub adds."""
-    return reply_bytes(shape, coding) - TAG_BYTES + HEADER_BYTES
+    return reply_bytes(shape, coding, name) - TAG_BYTES + HEADER_BYTES
 
 
 def slot_blocks(n: int) -> int:

@@ -19,7 +19,8 @@ STATE = "state saved at every step"
 
 
 class Stage:
-    """One piece, on its own clock. `traffic[sender, receiver]`: bytes of frames; the hub stands for fans and sums."""
+    """One piece, on its own clock. `traffic[sender, receiver]`: bytes of frames; the hub stands for fans and sums.
+    `kinds[sender, receiver, kind]`: bytes of messages as audit logs count them, before sealing and to each receiver."""
 
     def __init__(self, work: Workload, parts: Calibration, machines: Machines):
         self.work, self.parts, self._machines = work, parts, machines
@@ -28,6 +29,7 @@ class Stage:
         self._core = ("cores",) if shared else ()
         self._before: dict[str, Task] = {}
         self.traffic: Counter[tuple[str, str]] = Counter()
+        self.kinds: Counter[tuple[str, str, str]] = Counter()
         self.busy: Counter[str] = Counter()  # CPU seconds by party
         self.messages: Counter[str] = Counter()  # steps by party
         self.largest = 0  # bytes of the largest message
@@ -62,14 +64,16 @@ class Stage:
 
     # -- messages
 
-    def send(self, sender: str, receiver: str, payload: int, state: int = 0) -> Task:
+    def send(self, sender: str, receiver: str, kind: str, payload: int, state: int = 0) -> Task:
         """One sealed message, stored first; ends when the receiver has it. `state`: bytes stored beside it."""
-        return self._deliver(sender, receiver, payload, self.store(sender, payload, state))
+        return self._deliver(sender, receiver, kind, payload, self.store(sender, payload, state))
 
-    def send_each(self, sender: str, payloads: dict[str, int]) -> dict[str, Task]:
-        """A message of its own for each receiver, all stored in one step."""
+    def send_each(self, sender: str, kind: str, payloads: dict[str, int]) -> dict[str, Task]:
+        """A message of its own for each receiver, all stored in one step; nothing for nobody."""
+        if not payloads:
+            return {}
         stored = self.store(sender, sum(payloads.values()))
-        return {name: self._deliver(sender, name, payload, stored) for name, payload in payloads.items()}
+        return {name: self._deliver(sender, name, kind, payload, stored) for name, payload in payloads.items()}
 
     def together(self, seconds: dict[str, float], payloads: dict[tuple[str, str], int], cores: int,
                  kind: str | None = None) -> None:
@@ -91,7 +95,8 @@ class Stage:
         for party in seconds:
             self._before[party] = done
 
-    def _deliver(self, sender: str, receiver: str, payload: int, stored: Task) -> Task:
+    def _deliver(self, sender: str, receiver: str, kind: str, payload: int, stored: Task) -> Task:
+        self.kinds[sender, receiver, kind] += payload
         self.largest = max(self.largest, payload)
         self.messages[receiver] += 1
         self.traffic[sender, receiver] += sizes.frames_bytes(payload)
@@ -122,19 +127,22 @@ class Stage:
             return self._graph.add(NETWORK, line_s, lines, after)
         return self._graph.add(TRANSPORT, cpu_s, (*lines, *self._core), after)
 
-    def fan(self, sender: str, receivers: list[str], payload: int, state: int = 0) -> dict[str, Task]:
+    def fan(self, sender: str, receivers: list[str], kind: str, payload: int, state: int = 0) -> dict[str, Task]:
         """The same for several receivers: uploaded once. One receiver gets a message."""
         if len(receivers) == 1:
-            return {receivers[0]: self.send(sender, receivers[0], payload, state)}
+            return {receivers[0]: self.send(sender, receivers[0], kind, payload, state)}
+        for name in receivers:
+            self.kinds[sender, name, kind] += payload
         sealed = payload + sizes.AEAD_TAG_BYTES
         self.store(sender, payload, state)
         up = self._upload(sender, sealed, len(receivers), 0)
         return {name: self._download(name, sealed, [up], sender, fan=True) for name in receivers}
 
-    def summed(self, contributions: dict[str, Task], receiver: str, payload: int) -> Task:
+    def summed(self, contributions: dict[str, Task], receiver: str, kind: str, payload: int) -> Task:
         """The hub adds what these parties have computed; one contributor sends a message."""
         ups = []
         for sender in contributions:
+            self.kinds[sender, receiver, kind] += payload
             self.store(sender, payload)
             ups.append(self._upload(sender, payload, 1, len(contributions)))
         seconds = self.parts.product.add_s * payload / 1e6 * len(contributions)

@@ -37,8 +37,9 @@ class Workload:
     platform_columns: tuple[int, ...]  # coefficients of each platform
     bank_fields: int  # columns of the tables
     platform_fields: tuple[int, ...]
-    steps: int
+    model: ModelPlan
     slices: tuple[float, float, float]
+    platform_bins: tuple[int, ...] = ()  # of each platform; needed for the encoding woe
 
     def train_rows(self) -> list[int]:
         """Of each bank."""
@@ -84,16 +85,9 @@ def workload(plan: Plan, catalogues: Catalogues, asked: Overrides) -> Workload:
         bank_columns=1 + (asked.bank_columns or own),
         platform_columns=tuple(asked.platform_columns or width for width in widths),
         bank_fields=len(first.columns), platform_fields=tuple(len(part.columns) for _, part in fields),
-        steps=_steps(plan.model), slices=(plan.slices.train, plan.slices.calibration, plan.slices.test),
+        model=plan.model, slices=(plan.slices.train, plan.slices.calibration, plan.slices.test),
+        platform_bins=tuple(_bins(part, name, plan.model, catalogues, asked) for name, part in fields),
     )
-
-
-def _steps(model: ModelPlan) -> int:
-    """Gradient steps; the openings of polish cost about as much as half a step each and count as one."""
-    if model.variant != "strict":
-        raise ConfigError("the cost of variant = 'open-score' is not predicted yet; predict variant = 'strict', which "
-                          "takes more of everything")
-    return model.all_steps + model.polish
 
 
 def _seats(role: str, named: tuple[str, ...], count: int | None) -> tuple[str, ...]:
@@ -141,15 +135,26 @@ def _table(plan: Plan, catalogues: Catalogues, party: str) -> dict[str, Any]:
 
 def _coefficients(part: PartyPlan, party: str, model: ModelPlan, catalogues: Catalogues) -> int:
     """Encoded columns, estimated: whether a column is a category and has gaps is all that is published."""
+    if model.encoding == "woe":
+        return len(part.columns)
+    return sum(_column_coefficients(column, model) for column in _published(part, party, catalogues))
+
+
+def _published(part: PartyPlan, party: str, catalogues: Catalogues) -> list[dict[str, Any]]:
+    """What is known of each column."""
     known = {c["name"]: c for c in catalogues.get(party, {}).get(part.table, {}).get("columns", [])}
-    return sum(_column_coefficients(known.get(name, {}), model) for name in part.columns)
+    return [known.get(name, {}) for name in part.columns]
 
 
 def _column_coefficients(column: dict[str, Any], model: ModelPlan) -> int:
     gaps = 1 if float(column.get("missing_rate", 0)) > 0 else 0
     if column.get("type") == "category":
-        return 1 if model.encoding == "woe" else TYPICAL_CATEGORY + gaps
-    if model.encoding == "woe":
-        return 1
-    return gaps + (model.bins - 1 if model.encoding == "dummy" else 1)
+        return TYPICAL_CATEGORY + gaps
+    return gaps + (1 if model.encoding == "numeric" else model.bins - 1)
 
+
+def _bins(part: PartyPlan, party: str, model: ModelPlan, catalogues: Catalogues, asked: Overrides) -> int:
+    """Of all columns: as many as `dummy` has coefficients, and the base of each column."""
+    if asked.platform_columns is not None:
+        return asked.platform_columns * model.bins
+    return sum(1 + _column_coefficients(column, model) for column in _published(part, party, catalogues))

@@ -25,7 +25,7 @@ from coordinator.demo.setting import Say, Setting
 from coordinator.demo.words import ablation_words, end_words
 from protocols.errors import RunFailed, SealscoreError, UsageError
 from protocols.node import cli
-from protocols.plan import Plan
+from protocols.plan import MOST_POLISH, Plan
 
 app = typer.Typer(help="Train one model between banks and platforms on this machine.", add_completion=False)
 MARK = ".sealscore-demo"
@@ -57,8 +57,8 @@ def demo(
     bins: Annotated[int | None, typer.Option(
         min=2, max=32, help="bins per number (dummy, woe); default by rows")] = None,
     variant: Annotated[str, typer.Option(help="strict, or open-score: the bank opens training scores")] = "strict",
-    polish: Annotated[int, typer.Option(min=0, max=2, help="openings of training rows' scores after the strict steps, "
-                                        "which lead to the maximum likelihood")] = 0,
+    polish: Annotated[int, typer.Option(min=0, max=MOST_POLISH, help="openings of training rows' scores after the "
+                                        "strict steps, which lead to the maximum likelihood")] = 0,
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
@@ -77,7 +77,7 @@ def demo(
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
     settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
                 "activation": activation, "release": release, "variant": variant, "polish": polish}
-    rules = setting.policy_rules(variant, polish, release)
+    rules = _rules(parts, settings, with_ablations and platforms > 1, say)
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
     metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
     typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
@@ -141,6 +141,15 @@ def _sizes(rows: int | None, bins: int | None, banks: int, platforms: int, choos
         raise UsageError(f"the smallest of {banks} banks would have too few people to train and test on; expected "
                          f"--rows of at least {fewest_rows(banks)}, got {rows}")
     return rows, bins
+
+
+def _rules(parts: Setting, settings: dict[str, Any], fewer_platforms: bool, say: Say) -> list[str]:
+    """Of every party's policy: what the plan asks for."""
+    if fewer_platforms:
+        say("trainings without a platform are about nearly the same people: the policies of this demo say "
+            "minimum_change_rows = 1, which no policy about real people should")
+    plan = Plan.from_toml_text(setting.plan_text(parts, tuple(parts.tables), **settings), "plan.toml")
+    return setting.policy_rules(plan, again_on_nearly_the_same=fewer_platforms)
 
 
 def _run(

@@ -22,6 +22,8 @@ from protocols.node.supervise import Service, Supervisor, environment, free_port
 
 LABEL, FEATURE = "bank", "platform"
 PURPOSE = "credit-scoring"
+TRIAL_RULES = ('kinds = ["train", "score"]', 'encodings = ["dummy", "numeric", "woe"]',
+               'activations = ["anchored", "deg1", "deg3"]')  # for runs of several kinds in one federation
 READY_S = 240.0  # twice what one process may take: the first start on a busy machine is slow
 
 
@@ -49,10 +51,10 @@ def inferred_table(role: str, path: Path, id_column: str, label: str | None) -> 
 class Federation:
     """`with Federation(folder, tables, minimum_rows) as federation:` starts the nodes and stops them cleanly.
 
-    `rules`: further lines of every party's policy.
+    `rules`: further lines of every party's policy; the demo gives those that its plan asks for (setting.py).
     """
 
-    def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int, rules: Sequence[str] = ()):
+    def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int, rules: Sequence[str] = TRIAL_RULES):
         self.folder, self._tables, self._minimum_rows, self._rules = folder, tables, minimum_rows, rules
         self.parties = tuple(tables)
         self._supervisor: Supervisor | None = None
@@ -193,12 +195,9 @@ def _party_toml(party: str, ports: dict[str, str], coordinator: str, table: Tabl
     return "\n".join([*lines, ""])
 
 
-def _policy_toml(peers: dict[str, str], minimum_rows: int, rules: Sequence[str] = ()) -> str:
+def _policy_toml(peers: dict[str, str], minimum_rows: int, rules: Sequence[str]) -> str:
     """`peers`: fingerprints by name."""
-    lines = [
-        f'purposes = ["{PURPOSE}"]', 'kinds = ["train", "score"]', 'encodings = ["dummy", "numeric", "woe"]',
-        'activations = ["anchored", "deg1", "deg3"]', f"minimum_intersection_rows = {minimum_rows}", *rules, "",
-    ]
+    lines = [f'purposes = ["{PURPOSE}"]', f"minimum_intersection_rows = {minimum_rows}", *rules, ""]
     for peer, digest in peers.items():
         lines += [f"[peers.{peer}]", "# confirmed out of band: compare it with the peer by telephone",
                   f'fingerprint = "{digest}"', ""]

@@ -10,6 +10,7 @@ from pathlib import Path
 from coordinator.demo.banks import split_bank
 from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Table, inferred_table, is_bank
 from coordinator.demo.population import Part, split_platform, write_population
+from protocols.plan import Plan
 
 BINS = ((16_000, 5), (6_500, 3), (0, 2))  # fewer bins for fewer rows: every coefficient needs 50 training rows
 USUAL_INTERSECTION, SMALL_INTERSECTION = 1_000, 500
@@ -79,11 +80,19 @@ def _lines(path: Path) -> int:
         return sum(1 for row in csv.reader(file) if row) - 1
 
 
-def policy_rules(variant: str, polish: int, release: str) -> list[str]:
-    """What the demo's policies allow beyond the default, for a plan that opens training scores or shares weights."""
-    rules = ['variants = ["strict", "open-score"]'] if variant != "strict" else []
-    rules += [f"maximum_polish = {polish}"] if polish else []
-    return [*rules, f"release = {json.dumps([release])}"] if release != "owner" else rules
+def policy_rules(plan: Plan, *, again_on_nearly_the_same: bool = False) -> list[str]:
+    """Lines of a policy that permits what `plan` asks for and no more; the smallest intersection is Federation's.
+
+    `again_on_nearly_the_same`: trainings with one platform less take people who differ by few; the policy says so.
+    """
+    model, slices = plan.model, plan.slices
+    only = {"kinds": plan.kind, "encodings": model.encoding, "activations": model.activation,
+            "alignments": plan.alignment.rows, "release": model.release, "variants": model.variant}
+    rules = [f"{name} = {json.dumps([value])}" for name, value in only.items()]
+    rules += [f"minimum_bin_rows = {model.minimum_support}", f"maximum_steps = {model.most_steps}",
+              f"maximum_polish = {model.polish}",
+              f"maximum_holdout_share = {round(slices.calibration + slices.test, 9)}"]
+    return [*rules, "minimum_change_rows = 1"] if again_on_nearly_the_same else rules
 
 
 def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int,

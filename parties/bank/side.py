@@ -8,11 +8,9 @@ import numpy as np
 
 from parties.bank.evaluation import Evaluation, evaluate_slices
 from parties.runtime.preparation import Prepared, Slices, partial_scores
-from parties.runtime.side import ParallelMap
+from parties.runtime.side import ParallelMap, TrainingGiven
 from parties.runtime.tables import Table
 from protocols.binning.encoder import base_points
-from protocols.crypto.keys import KeyPair
-from protocols.crypto.zero_sharing import Circle
 from protocols.errors import DataError
 from protocols.plan import Plan
 from protocols.psi.label_party import AlignLabelParty
@@ -26,7 +24,7 @@ from protocols.scorecard.holdout import LabelHoldout
 from protocols.scorecard.label_party import LabelTrainer
 from protocols.scorecard.open_score import LabelSolver
 from protocols.scorecard.polynomial import bank_role
-from protocols.scorecard.training import Coefficients, TrainingConfig
+from protocols.scorecard.training import Coefficients
 
 Judge = Callable[[dict[str, np.ndarray]], bool]
 
@@ -48,23 +46,17 @@ class BankSide:
         return AlignLabelParty(ids, peer, params, parallel_map)
 
     def trainer(
-        self,
-        table: Table,
-        prepared: Prepared,
-        plan: Plan,
-        keys: Callable[[], KeyPair],
-        config: TrainingConfig,
-        peer_public: bytes | None,
-        circle: Circle | None,
+        self, table: Table, prepared: Prepared, plan: Plan, given: TrainingGiven
     ) -> LabelTrainer | LabelSolver:
         """Fit the bank's own model and stand ready to train the joint one around it."""
         own_slices = _only(prepared)
         labels = self._labels(table, own_slices, TRAIN)
         own = self._bank_only(own_slices.columns[TRAIN], labels, plan)
         if plan.model.variant == "open-score":
-            return LabelSolver(own_slices.columns[TRAIN], labels, own, keys(), config)
+            return LabelSolver(own_slices.columns[TRAIN], labels, own, given.keys(), given.config)
         columns = with_intercept(own_slices.columns[TRAIN])
-        return bank_role(config)(columns, labels, own, keys(), config, peer_public, circle)
+        role = bank_role(given.config)
+        return role(columns, labels, own, given.keys(), given.config, given.peer_public, given.circle)
 
     def _bank_only(self, columns: np.ndarray, labels: np.ndarray, plan: Plan) -> np.ndarray:
         if self._own_model is None:

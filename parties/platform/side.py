@@ -1,16 +1,13 @@
 """The platform's side of a run: columns only. It sees no label, no score and no residual."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from parties.runtime.preparation import Prepared, partial_scores
-from parties.runtime.side import ParallelMap
+from parties.runtime.side import ParallelMap, TrainingGiven
 from parties.runtime.tables import Table
-from protocols.crypto.keys import KeyPair
-from protocols.crypto.zero_sharing import Circle
 from protocols.plan import Plan
 from protocols.psi.feature_party import AlignFeatureParty
 from protocols.psi.parameters import AlignmentParams
@@ -21,7 +18,7 @@ from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.holdout import FeatureHoldout
 from protocols.scorecard.open_score import FeatureSolver
 from protocols.scorecard.polynomial import lead_role
-from protocols.scorecard.training import Coefficients, TrainingConfig
+from protocols.scorecard.training import Coefficients
 
 
 class PlatformSide:
@@ -35,20 +32,14 @@ class PlatformSide:
         return AlignFeatureParty(ids, peer, params, parallel_map)
 
     def trainer(
-        self,
-        table: Table,
-        prepared: Prepared,
-        plan: Plan,
-        keys: Callable[[], KeyPair],
-        config: TrainingConfig,
-        peer_public: bytes | None,
-        circle: Circle | None,
+        self, table: Table, prepared: Prepared, plan: Plan, given: TrainingGiven
     ) -> FeatureTrainer | FeatureSolver:
         """Feature side of training."""
         columns = {bank: slices.columns[TRAIN] for bank, slices in prepared.of.items()}
+        config = given.config
         if plan.model.variant == "open-score":
-            return FeatureSolver(columns[config.speaker], config, peer_public)
-        return feature_trainer(columns, keys, config, peer_public, lead_role(config))
+            return FeatureSolver(columns[config.speaker], config, given.peer_public)
+        return feature_trainer(columns, given.keys, config, given.peer_public, lead_role(config))
 
     def holdout(
         self, table: Table, prepared: Prepared, plan: Plan, own: Coefficients, party: str, bank: str

@@ -15,6 +15,7 @@ from flwr.clientapp import ClientApp
 
 from parties.runtime import local_api
 from protocols.errors import MalformedMessage, SealscoreError
+from protocols.json_object import json_object
 
 SOCKET_VARIABLE = "SEALSCORE_SOCKET"
 METHODS = ("agree", "execute", "publish", "witness")
@@ -45,13 +46,7 @@ def unpack(content: RecordDict) -> dict[str, Any]:
     body = record.get("body") if isinstance(record, ConfigRecord) else None
     if not isinstance(body, bytes) or len(body) > MAX_BODY_BYTES or len(content) != 1:
         raise MalformedMessage(f"expected one record with a JSON body of at most {MAX_BODY_BYTES} bytes")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        raise MalformedMessage("the body of a control message is not JSON") from None
-    if not isinstance(value, dict):
-        raise MalformedMessage("the body of a control message is not a JSON object")
-    return value
+    return json_object(body, "the body of a control message")
 
 
 def _handler(method: str) -> Callable[[Message, Context], Message]:

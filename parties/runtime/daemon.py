@@ -15,14 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from parties.runtime import local_api, retention, roster
+from parties.runtime import local_api, retention, rollback, roster
 from parties.runtime.config import LoadedParty
 from parties.runtime.files import write_whole
 from parties.runtime.hub_client import HubClient, HubUnreachable
-from parties.runtime.ledger import Ledger
 from parties.runtime.oversight import Oversight
 from parties.runtime.phases import Node
-from parties.runtime.releases import Releases
 from parties.runtime.run_driver import RunDriver
 from parties.runtime.side import Side
 from parties.runtime.supernode import PartyFlower
@@ -34,7 +32,6 @@ from protocols.audit import RUN_ID
 from protocols.crypto.identity import fingerprint, public_from_hex
 from protocols.errors import MalformedMessage, PolicyRefused, SealscoreError, TrustError
 from protocols.node.archive import code_digest
-from protocols.node.at_rest import ledger_box, releases_box
 from protocols.node.audit_log import AuditLog
 from protocols.node.identity_files import load_identity
 from protocols.node.installation import signed_digests
@@ -60,8 +57,7 @@ class Daemon:
         self._audit = AuditLog(party.state / "audit", party.name, self._identity)
         self._vault = Vault(party.state / "vault", self._identity)
         self._hub = HubClient(party.config.coordinator.hub, party.home)
-        self._releases = Releases(party.state / "releases.db", releases_box(self._identity))
-        self._ledger = Ledger(party.state / "openings.db", ledger_box(self._identity))
+        self._releases, self._ledger = rollback.open_ledgers(party.state, self._identity)
         self._node = Node(party, side, self._identity, self._audit, self._vault, self._hub, self._releases, on_frame,
                           self._ledger)
         self._runs: dict[str, RunDriver] = {}
@@ -91,13 +87,22 @@ class Daemon:
     # -- life
 
     def start(self) -> None:
-        """Open the local socket, start Flower's processes, say hello, go on with interrupted runs."""
+        """Open the local socket, start Flower's processes, say hello, go on with interrupted runs.
+
+        TrustError when a store is older than the audit log says.
+        """
+        ledgers = {rollback.RELEASES: self._releases, rollback.LEDGER: self._ledger}
+        rollback.check(self._audit, ledgers, self._folder(), self._identity)
+        self._mark()
         self._policy_digest = self._audit.keep_policy(canonical_json(self._party.policy.model_dump(mode="json")))
         calls = ("agree", "execute", "publish", "witness", "status", "refused")
         handlers = {name: getattr(self, name) for name in calls}
         handlers |= self._oversight.handlers()
         with self._lock:  # no call is answered before the runs that were under way are known
             self._open(handlers)
+
+    def _mark(self) -> None:
+        rollback.mark(self._audit, self._releases, self._ledger)
 
     def _open(self, handlers: dict[str, local_api.Handler]) -> None:
         self._server = local_api.serve(self._party.socket, handlers)
@@ -236,8 +241,8 @@ class Daemon:
         """PolicyRefused for a run that nobody may start any more."""
         self._oversight.check(run)
         if retention.is_gone(self._folder() / run):
-            raise PolicyRefused("retention_days", f"the state of run {run} was deleted after "
-                                f"{self._party.policy.retention_days} days; start a new run")
+            raise PolicyRefused("retention_days", f"the state of run {run} was deleted here, after "
+                                f"{self._party.policy.retention_days} days or as an older copy; start a new run")
 
     def _check(self, plan: Plan, identities: dict[str, bytes]) -> None:
         self._party.policy.check(plan, self._party.name)
@@ -333,6 +338,7 @@ class Daemon:
             self._audit.keep_agreement(run, agreement.encode())  # first: it refuses a second agreement for one run
             write_whole(self._folder() / run / "agreement.json", canonical_json(kept))
             self._audit.append("run", {"run": run, "event": "continued" if known else "started"})
+            self._mark()
             driver = self._driver(agreement, keys)
             self._runs[run] = driver
             driver.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from parties.runtime.config import LoadedParty
@@ -24,28 +25,11 @@ def examine(node: NodeFile, side: Callable[[], Side]) -> Iterator[Finding]:
     party = LoadedParty(node.path, node.kind)
     yield ok("configuration", f"{node.path.name} and {party.config.policy} are well formed")
 
-    def peers() -> Iterator[Finding]:
-        return _peers(party)
-
-    def policy() -> Iterator[Finding]:
-        return _policy(party)
-
-    def tables() -> Iterator[Finding]:
-        return _tables(party, side)
-
-    def supernode_key() -> Iterator[Finding]:
-        return _supernode(party.home)
-
-    def hub() -> Iterator[Finding]:
-        return reach_hub(party.config.coordinator.hub, party.home)
-
-    def front() -> Iterator[Finding]:
-        return reach_front(party.config.coordinator.front, party.home)
-
-    def runs() -> Iterator[Finding]:
-        return _runs(party.state / "runs")
-
-    yield from collect(peers, policy, tables, supernode_key, hub, front, runs)
+    home, coordinator = party.home, party.config.coordinator
+    yield from collect(peers=partial(_peers, party), policy=partial(_policy, party),
+                       tables=partial(_tables, party, side), supernode_key=partial(_supernode, home),
+                       hub=partial(reach_hub, coordinator.hub, home),
+                       front=partial(reach_front, coordinator.front, home), runs=partial(_runs, party.state / "runs"))
 
 
 def _peers(party: LoadedParty) -> Iterator[Finding]:

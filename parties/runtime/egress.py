@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from parties.runtime.bulk_reference import refer
-from parties.runtime.run_store import Handled, RunStore
+from parties.runtime.run_store import STEPS, Handled, RunStore
 from protocols import openings
 from protocols.errors import PolicyRefused
 from protocols.node.audit_log import AuditLog
@@ -54,13 +54,15 @@ class Egress:
         for message in messages:
             if message.opening is not None:
                 self._count(message.opening, ledger, times)
-        self._audit.extend([entry for message in messages for entry in self._records(phase, message)])
+        number = int(self._store.get(STEPS) or 0) + 1
+        self._audit.extend([entry for message in messages for entry in self._records(phase, number, message)])
         for opening in filter(None, (message.opening for message in messages)):
             self._note(opening.kind, opening.learner, ledger[opening.kind][opening.learner])
         outgoing, bulks = refer(phase, step, messages)
         entry = {LEDGER: json.dumps(ledger).encode(), TIMES: json.dumps(times).encode()} \
             if any(m.opening for m in messages) else {}
-        self._store.commit(facts | entry, outgoing, handled, bulks)
+        sent = {STEPS: str(number).encode()} if messages else {}
+        self._store.commit(facts | entry | sent, outgoing, handled, bulks)
 
     def openings(self) -> dict[str, int]:
         """Numbers opened so far, by kind."""
@@ -83,11 +85,11 @@ class Egress:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")
         learners[opening.learner] = learners.get(opening.learner, 0) + opening.count
 
-    def _records(self, phase: str, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What the log keeps of a message that leaves."""
+    def _records(self, phase: str, step: int, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What the log keeps of a message that leaves; `step` counts those of the run that sent something."""
         yield "egress", {
             "run": self._run, "phase": phase, "to": message.peer, "what": message.kind, "bytes": len(message.payload),
-            "sha256": hashlib.sha256(message.payload).hexdigest(),
+            "sha256": hashlib.sha256(message.payload).hexdigest(), "step": step,
         }
         if message.opening is not None:
             opening = message.opening

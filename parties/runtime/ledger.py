@@ -3,8 +3,9 @@
 People are kept as keyed hashes, each set of people once, whatever number of openings is about it. An opening is in here
 before it leaves, so the ledger may count one that a crash kept from leaving, and never misses one.
 
-It also knows two things that only several runs together say: with whom each training shared which people (a set that
-differs from an earlier one by a few people would tell about these few), and how many identifiers a peer tested lately.
+It also knows two things that only several runs together say: with whom each training shared which people, and which of
+them it took (a set that differs from an earlier one by a few people would tell about these few), and how many
+identifiers a peer tested lately.
 """
 from __future__ import annotations
 
@@ -106,6 +107,8 @@ class Ledger(PeopleFile):
 
     def share(self, run: str, peer: str, people: bytes) -> int:
         """A training shares these people with a peer: by how many they differ at least from another training's.
+
+        `peer` also names what a training takes of a bank, of all platforms together (people.py).
 
         Sets that are the same do not count; 0 when there is no other. Durable first: of two runs at once one must see
         the other.

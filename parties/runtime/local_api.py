@@ -21,6 +21,7 @@ from typing import Any
 import grpc
 
 from protocols.errors import ConfigError, PolicyRefused, SealscoreError
+from protocols.json_object import json_object
 
 log = logging.getLogger(__name__)
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
@@ -62,7 +63,7 @@ class _Calls(grpc.GenericRpcHandler):
 def _answer(method: str, handler: Handler, body: bytes) -> bytes:
     """Run one handler; errors become replies."""
     try:
-        reply = handler(_decode(body))
+        reply = handler(json_object(body, "the body of a local call"))
     except SealscoreError as error:
         reply = refusal(error)
     except Exception:  # the peer gets a class of fault and no data; the log keeps the rest
@@ -76,16 +77,6 @@ def refusal(error: SealscoreError) -> dict[str, Any]:
     if isinstance(error, PolicyRefused):
         return {"ok": False, "refused": str(error), "setting": error.setting}
     return {"ok": False, "error": str(error)}
-
-
-def _decode(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise SealscoreError("expected a JSON object as the body of a local call")
-    return value
 
 
 def socket_path(folder: Path) -> Path:
@@ -120,7 +111,8 @@ def call(socket_path: str | Path, method: str, body: dict[str, Any], timeout_s: 
     with grpc.insecure_channel(f"unix:{path}", options=_OPTIONS) as channel:
         rpc = channel.unary_unary(_PREFIX + method)
         try:
-            return _decode(rpc(json.dumps(body, ensure_ascii=False, allow_nan=False).encode(), timeout=timeout_s))
+            reply = rpc(json.dumps(body, ensure_ascii=False, allow_nan=False).encode(), timeout=timeout_s)
+            return json_object(reply, "the daemon's reply")
         except grpc.RpcError as fault:
             raise SealscoreError(_explain(method, fault, timeout_s)) from None
 

@@ -1,4 +1,4 @@
-"""`sealscore bank|platform runs|approve|reject|revoke|openings`: what a person at a node sees and decides."""
+"""`sealscore bank|platform runs|approve|reject|revoke|openings|acknowledge`: what people at a node see and decide."""
 from __future__ import annotations
 
 import json
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from parties.runtime import local_api
+from parties.runtime import local_api, rollback
 from parties.runtime.config import LoadedParty
 from protocols.errors import PolicyRefused, SealscoreError, UsageError
 
@@ -61,6 +61,14 @@ def add_commands(app: typer.Typer, role: str) -> None:
         """Show what this node opened to whom, over all runs, and how often one person was opened at most."""
         told = _ask(config, role, "openings", {})
         typer.echo(json.dumps(told, indent=2)) if as_json else _print_openings(told)
+
+    @app.command()
+    def acknowledge(config: ConfigArgument, reason: Annotated[str, typer.Option(help="kept in the audit log")],
+                    yes: YesOption = False, as_json: JsonOption = False) -> None:
+        """Let a node start whose stores are older than its audit log says; runs whose store is older are deleted."""
+        _confirm("start from older copies? openings that they do not show may be made again", yes)
+        found = rollback.acknowledge(LoadedParty(config, role), who(), reason)
+        _done({"ok": True, "acknowledged": found}, f"acknowledged: {', '.join(found)}; start the node", as_json)
 
 
 def who() -> str:

@@ -12,6 +12,7 @@ from protocols.psi.parameters import UNKNOWN
 from protocols.psi.slices import CALIBRATION, TEST
 
 _SLICES = {"calibration": CALIBRATION, "test": TEST}
+_TOGETHER = "{} with all platforms"  # in the ledger, where no party can be called so
 
 
 class RunPeople:
@@ -43,6 +44,18 @@ class RunPeople:
             self._ledger.unshare(self._run)
             raise
 
+    def check_taken(self, policy: Policy, ids: list[str], joint: dict[str, np.ndarray]) -> None:
+        """Before a training, by bank the own rows that it takes: the same people as in earlier ones, with whatever
+        platforms, or many others; PolicyRefused. Pairs may differ by many people and what is left of them by one."""
+        try:
+            for bank, rows in joint.items():
+                people = self._ledger.keep(self._tags_of(ids, rows))
+                changed = self._ledger.share(self._run, _TOGETHER.format(bank), people)
+                policy.check_growth(bank, changed, together=True)
+        except PolicyRefused:
+            self._ledger.unshare(self._run)
+            raise
+
     def prepared(self, ids: list[str], prepared: Prepared) -> None:
         """The slices of a training; hold-out rows by bank, since each bank learns of its own people only."""
         self._know("training", None, ids, prepared.training_rows)
@@ -56,9 +69,12 @@ class RunPeople:
         self._know("scored", None, ids, rows)
 
     def _know(self, name: str, party: str | None, ids: list[str], rows: np.ndarray) -> None:
-        if self._tags is None:
-            self._tags = self._ledger.tags(ids)
-        people = self._sets[name, party] = self._ledger.keep(self._tags[rows[rows != UNKNOWN]])
+        people = self._sets[name, party] = self._ledger.keep(self._tags_of(ids, rows))
         for kind in TABLE:
             if kind.rows == name:
                 self._ledger.about(self._run, kind.name, party, people)
+
+    def _tags_of(self, ids: list[str], rows: np.ndarray) -> np.ndarray:
+        if self._tags is None:
+            self._tags = self._ledger.tags(ids)
+        return self._tags[rows[rows != UNKNOWN]]

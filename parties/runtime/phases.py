@@ -30,7 +30,7 @@ from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
 from parties.runtime.scores import write_scores
 from parties.runtime.sharing import Sharing
-from parties.runtime.side import ParallelMap, Side
+from parties.runtime.side import ParallelMap, Side, TrainingGiven
 from parties.runtime.tables import Table, load_table
 from parties.runtime.vault import Vault
 from parties.runtime.woe import BankWoe, PlatformWoe, WoeInputs, told
@@ -134,9 +134,7 @@ class Phases:
 
     def align(self) -> dict[str, Alignment]:
         """By bank, the rows of the own table that the parties of a training with this bank share, in joint order."""
-        if self._store.get("align.rows") is None:
-            self._align()
-        joint = self._aligned()
+        joint = self._align() if self._store.get("align.rows") is None else self._aligned()
         self._lacking = sum(alignment.lacking for alignment in joint.values())
         return joint
 
@@ -146,12 +144,13 @@ class Phases:
         return {bank: Alignment(rows, coverage.get(f"slices.{bank}"), coverage.get(f"lacking.{bank}", 0))
                 for bank, rows in unpack(self._store.get("align.rows")).items()}
 
-    def _align(self) -> None:
+    def _align(self) -> dict[str, Alignment]:
         table = self._table()
         with ThreadPoolExecutor() as pool:
             pairs = [self._align_with(peer, table, pool.map) for peer in roster.counterparts(self._plan, self._name)]
         self._check_shared(pairs)
         joint = self._joint(pairs)
+        self._check_taken(joint)
         salt = self._store.get("align.salt") or secrets.token_bytes(SALT_BYTES)
         for bank, alignment in joint.items():
             known = alignment.rows[alignment.rows != UNKNOWN]
@@ -159,6 +158,7 @@ class Phases:
             self._note("rows", {"bank": bank, "count": len(known), "commitment": commitment})
         done = dict.fromkeys(_role_facts(self._plan, "align"))
         self._store.commit({"align.salt": salt, **_alignment_facts(joint), **done})
+        return joint
 
     def _check_shared(self, pairs: list[Alignment]) -> None:
         """Whom this run shares with each peer is known: within the policy, before anything is computed on it."""
@@ -168,6 +168,12 @@ class Phases:
         self._people.shared(self._table().ids, {p: pair.rows for p, pair in zip(peers, pairs, strict=True)})
         if self._plan.kind == "train":
             self._people.check_growth(self._node.party.policy)
+
+    def _check_taken(self, joint: dict[str, Alignment]) -> None:
+        """What is left of the pairs is what a training is about: its change is limited like theirs."""
+        if self._people is not None and self._plan.kind == "train":
+            rows = {bank: alignment.rows for bank, alignment in joint.items()}
+            self._people.check_taken(self._node.party.policy, self._table().ids, rows)
 
     def _align_with(self, peer: str, table: Table, parallel_map: ParallelMap) -> Alignment:
         params = roster.alignment(self._agreement, self._name, peer)
@@ -263,13 +269,13 @@ class Phases:
         model, plan = self._plan.model, self._plan
         self._limit_openings(prepared)
         check = functools.partial(self._check_release, prepared)
-        config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.steps, model.l2, check,
-                                self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
+        config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.first_steps, model.l2,
+                                check, self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
                                 model.event_rate, model.polish, model.polish_steps, model.openings,
                                 shared=model.release == "shared")
         public = self._store.get("train.peer_public")
-        role = self._side.trainer(self._table(), prepared, plan, self._keys, config, public, self._circle)
-        return self._drive("train", role)
+        given = TrainingGiven(self._keys, config, public, self._circle)
+        return self._drive("train", self._side.trainer(self._table(), prepared, plan, given))
 
     def _limit_openings(self, prepared: Prepared) -> None:
         """A platform opens training rows' scores only so often, all its runs that share a person added up."""

@@ -73,30 +73,32 @@ class Releases(PeopleFile):
 
     def spend(self, run: str, ids: Iterable[str], rho: float) -> float:
         """Record that a run spends `rho`, before it does; gives what other runs spent on some of these people."""
-        people = self._people(ids)
-        with self._lock, self._db:
-            self._db.execute("INSERT OR REPLACE INTO counts VALUES (?, ?, ?)", (run, rho, people.tobytes()))
-            rows = self._db.execute("SELECT rho, people FROM counts WHERE run != ?", (run,)).fetchall()
-        return sum(spent for spent, tags in rows if _share(people, np.frombuffer(tags, np.uint64)))
+        return self._add_up("counts", run, ids, rho)
 
     def unspend(self, run: str) -> None:
         """The run was refused before it sent any counts."""
-        with self._lock, self._db:
-            self._db.execute("DELETE FROM counts WHERE run = ?", (run,))
+        self._forget("counts", run)
 
     def open_scores(self, run: str, ids: Iterable[str], times: int) -> int:
         """Record that a run opens these people's scores so often, before it does; gives what other runs opened of some
         of them, added up."""
-        people = self._people(ids)
-        with self._lock, self._db:
-            self._db.execute("INSERT OR REPLACE INTO opened VALUES (?, ?, ?)", (run, times, people.tobytes()))
-            rows = self._db.execute("SELECT times, people FROM opened WHERE run != ?", (run,)).fetchall()
-        return sum(count for count, tags in rows if _share(people, np.frombuffer(tags, np.uint64)))
+        return self._add_up("opened", run, ids, times)
 
     def unopen_scores(self, run: str) -> None:
         """The run ended before it opened any score of a training row."""
+        self._forget("opened", run)
+
+    def _add_up(self, table: str, run: str, ids: Iterable[str], amount: float) -> float:
+        """Record a run's amount in a table of (run, amount, people); gives those of other runs that share a person."""
+        people = self._people(ids)
         with self._lock, self._db:
-            self._db.execute("DELETE FROM opened WHERE run = ?", (run,))
+            self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (run, amount, people.tobytes()))
+            rows = self._db.execute(f"SELECT * FROM {table} WHERE run != ?", (run,)).fetchall()
+        return sum(other for _, other, tags in rows if _share(people, np.frombuffer(tags, np.uint64)))
+
+    def _forget(self, table: str, run: str) -> None:
+        with self._lock, self._db:
+            self._db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
 
     def forget(self, run: str) -> None:
         """The run ended before it released anything."""

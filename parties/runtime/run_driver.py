@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from parties.runtime import roster
+from parties.runtime import rollback, roster
 from parties.runtime.bulk import Bulk
 from parties.runtime.egress import EQUATIONS, TRAINING_SCORES, Egress
 from parties.runtime.link import Link, LinkConfig
@@ -223,6 +223,7 @@ class RunDriver:
             if TRAINING_SCORES not in self._egress.openings():
                 self._node.releases.unopen_scores(self.run)
         self._node.audit.append("run", {"run": self.run, "event": state, "phase": self._phase, **why})
+        rollback.mark(self._node.audit, self._node.releases, self._node.ledger)
         ended = {"state": state, "report": report or state, "phase": self._phase, **why}
         self._store.put("state", json.dumps(ended).encode())
         if state == "cancelled":

@@ -21,6 +21,7 @@ from protocols.crypto.box import Box
 from protocols.errors import SealscoreError, TrustError
 from protocols.node.at_rest import is_open
 
+STEPS = "egress.steps"  # a fact: how many steps of the run sent something
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (

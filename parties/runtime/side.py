@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,21 @@ from protocols.scorecard.training import Trained, TrainingConfig
 ParallelMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
+@dataclass(frozen=True, repr=False)
+class TrainingGiven:
+    """What the run gives to either side's role in training.
+
+    keys         called where the role needs a pair of its own; the same pair for the whole training
+    peer_public  the public keys of those who ask, as they came before an interruption; None at first
+    circle       of the banks, at a bank of several
+    """
+
+    keys: Callable[[], KeyPair]
+    config: TrainingConfig
+    peer_public: bytes | None
+    circle: Circle | None
+
+
 class Side(Protocol):
     """One side of a run of one plan."""
 
@@ -27,17 +43,8 @@ class Side(Protocol):
     def aligner(self, ids: list[str], peer: str, params: AlignmentParams, parallel_map: ParallelMap) -> Role:
         """The role in alignment."""
 
-    def trainer(
-        self,
-        table: Table,
-        prepared: Prepared,
-        plan: Plan,
-        keys: Callable[[], KeyPair],
-        config: TrainingConfig,
-        peer_public: bytes | None,
-        circle: Circle | None,
-    ) -> Role:
-        """The role in training; `circle`: of the banks, at a bank of several."""
+    def trainer(self, table: Table, prepared: Prepared, plan: Plan, given: TrainingGiven) -> Role:
+        """The role in training."""
 
     def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Trained, party: str, bank: str) -> Role:
         """The role of `party` in calibration and evaluation with the rows of `bank`."""

@@ -5,10 +5,18 @@ from pathlib import Path
 
 from protocols.errors import ConfigError
 from protocols.node.protection import path_for_children
-from protocols.node.supervise import Service, Supervisor, environment, free_port, python_module, secret_file
+from protocols.node.supervise import (
+    Service,
+    Supervised,
+    Supervisor,
+    environment,
+    free_port,
+    python_module,
+    secret_file,
+)
 
 
-class PartyFlower:
+class PartyFlower(Supervised):
     """`start()`, `stop()`, `alive()` for the SuperNode and the executor of one party.
 
     A SuperNode that is restarted soon after it was killed is turned away by the SuperLink and exits; it is restarted
@@ -17,7 +25,6 @@ class PartyFlower:
 
     def __init__(self, home: Path, front_address: str, party: str, socket: Path):
         self._home, self._front, self._party, self._socket = Path(home), front_address, party, Path(socket)
-        self._supervisor: Supervisor | None = None
 
     def start(self) -> None:
         """Start both processes; returns at once (the SuperNode keeps dialling until the coordinator is there)."""
@@ -28,14 +35,6 @@ class PartyFlower:
         """Stop both processes within ten seconds."""
         if self._supervisor is not None:
             self._supervisor.stop(within_s=6.0)
-
-    def alive(self) -> bool:
-        """Whether both processes run right now."""
-        return self._supervisor is not None and self._supervisor.alive()
-
-    def pids(self) -> dict[str, int]:
-        """Process ids by name: supernode, executor."""
-        return self._supervisor.pids() if self._supervisor is not None else {}
 
     def _services(self) -> list[Service]:
         runtime, logs = f"127.0.0.1:{free_port()}", self._home / "logs"

@@ -27,6 +27,7 @@ from protocols.errors import ConfigError, DataError, UsageError
 METHODS = ("dummy", "numeric")
 Coded = BinnedColumn | ScaledColumn | WoeColumn
 DEFAULT_PDO = 20.0  # points that double the odds
+MOST_TOLD = 300  # characters of what is wrong with a kept encoder: some of it may be quoted there
 COVERAGE, UNKNOWN_LABEL = "coverage", "unknown to this platform"
 
 
@@ -139,7 +140,8 @@ class Encoder(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "encoder"
-            raise ConfigError(f"encoder: {where}: {first['msg']} ({error.error_count()} problems); expected what "
+            told = first["msg"][:MOST_TOLD]
+            raise ConfigError(f"encoder: {where}: {told} ({error.error_count()} problems); expected what "
                               "Encoder.to_json wrote") from None
 
     def points_table(self, coefficients: Sequence[float], *, pdo: float = DEFAULT_PDO) -> list[dict[str, Any]]:

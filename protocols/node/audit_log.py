@@ -36,6 +36,8 @@ from protocols.audit import (
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError, UsageError
 from protocols.merkle import MerkleTree, verify_consistency
+from protocols.node.marks import Marks
+from protocols.node.private_files import sync_folder
 from protocols.node.redaction import refuse_leaks, without_paths
 from protocols.node.verifier.names import AGREEMENTS, CHECKPOINTS, LOG, POLICIES
 
@@ -62,6 +64,7 @@ class AuditLog:
         self._tree = MerkleTree()
         self._held: dict[str, dict[int, bytes]] = {}  # by peer: root by size of every checkpoint held
         self._agreements: dict[str, str] = {}
+        self._marks = Marks()
         self._last: SignedCheckpoint | None = None
         self._broken = False
         self._files = contextlib.ExitStack()
@@ -76,6 +79,12 @@ class AuditLog:
         """Number of records."""
         with self._mutex:
             return self._tree.size
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """What each store of the node must have reached, by file name or run (marks.py)."""
+        with self._mutex:
+            return dict(self._marks.least)
 
     def append(self, kind: str, body: dict[str, Any]) -> int:
         """Record what happened; durable when this returns. Returns the record's index.
@@ -233,7 +242,7 @@ class AuditLog:
         self._lock()
         self._log = self._descriptor(LOG)
         self._checkpoints = self._descriptor(CHECKPOINTS)
-        _sync_directory(self.directory)
+        sync_folder(self.directory)
         torn = {self._log: self._load_log(), self._checkpoints: self._load_checkpoints()}
         for descriptor, count in torn.items():  # only now: what a checkpoint covers is never cut
             _cut(descriptor, count)
@@ -293,6 +302,7 @@ class AuditLog:
 
     def _take(self, record: Record, line: bytes) -> None:
         self._tree.append(line)
+        self._marks.take(record)
         if record.kind == "checkpoint.peer":
             peer, signed = held_checkpoint(record)
             self._held.setdefault(peer, {})[signed.checkpoint.size] = signed.checkpoint.root
@@ -351,7 +361,7 @@ def _keep(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    _sync_directory(path.parent)
+    sync_folder(path.parent)
 
 
 def _cut(descriptor: int, count: int) -> None:
@@ -359,11 +369,3 @@ def _cut(descriptor: int, count: int) -> None:
         return
     os.ftruncate(descriptor, os.fstat(descriptor).st_size - count)
     os.fsync(descriptor)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

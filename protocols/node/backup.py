@@ -23,15 +23,22 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from protocols.audit import Record
 from protocols.errors import SealscoreError, TrustError, UsageError
+from protocols.node.audit_log import AuditLog
+from protocols.node.evidence import AUDIT_FOLDER
 from protocols.node.identity_files import load_identity, sync_folder
+from protocols.node.marks import KIND
 from protocols.node.sealed_file import OpeningReader, SealingWriter
 from protocols.node.tls import NodeTls
+from protocols.node.verifier.names import LOG
 
 MANIFEST = "manifest.json"
 FOLDERS = ("identity", "tls", "flower", "parties", "state")
 FILES = ("*.toml", "request.json", "bundle.json")
 MAX_MANIFEST_BYTES = 64 * 1024**2
+MAX_FILES = 200_000
+MAX_NAME_BYTES = 1024
 _AUDIT_FIRST = ("state/audit/checkpoints.jsonl", "state/audit/log.jsonl")  # the rest, also agreements, after these
 _LEFT_OUT = ("state/flower/", "state/local/", "state/superlink.db", "state/ready.json", "state/superexec.secret",
              "state/audit/lock")
@@ -81,8 +88,12 @@ def restore(source: Path, home: Path, passphrase: bytes) -> Summary:
     try:
         with source.open("rb") as file:
             _extract(OpeningReader(file, passphrase, str(source)), draft, manifest)
-        load_identity(draft)
+        _note_restored(draft, manifest["made_at"])
         os.replace(draft, home)
+    except OSError as fault:
+        shutil.rmtree(draft, ignore_errors=True)
+        why = (fault.strerror or type(fault).__name__).lower()
+        raise SealscoreError(f"{home} cannot be written: {why}; nothing was kept, mend it and try again") from None
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -106,6 +117,9 @@ def _write(home: Path, sink: IO[bytes], passphrase: bytes) -> Summary:
         manifest = {"format": 1, "node": _node_name(home), "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
                     "files": entries, "runs_left_out": sorted(unfinished)}
         data = json.dumps(manifest, sort_keys=True).encode()
+        if len(entries) > MAX_FILES or len(data) > MAX_MANIFEST_BYTES:
+            raise SealscoreError(f"{home} holds {len(entries)} files, more than the {MAX_FILES} that a backup takes; "
+                                 "move folders of old runs away, or copy the disk with the node stopped")
         archive.addfile(_header(MANIFEST, len(data), 0o600), io.BytesIO(data))
     writer.finish()
     return _summary(manifest)
@@ -205,56 +219,118 @@ def _node_name(home: Path) -> str:
 # -- reading
 
 
-def _members(stream: OpeningReader, source: str) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+class _Header(tarfile.TarInfo):
+    """A header as `backup` writes them: plain files and their long names. Refused before what it announces is read:
+    links, devices, sparse files (a few bytes that stand for many), negative sizes, names of megabytes."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        """As tarfile's; TarError for any other kind of member."""
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0 or info.type not in (tarfile.REGTYPE, tarfile.XHDTYPE) or (
+                info.type == tarfile.XHDTYPE and info.size > 4 * MAX_NAME_BYTES):
+            raise tarfile.StreamError("a member that is no plain file")
+        return info
+
+
+def _members(stream: IO[bytes], source: str) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    """Plain files of a home, each name once and none of them another's folder; TrustError for anything else."""
+    names: set[str] = set()
+    folders: set[str] = set()
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
+        for info in archive:
+            file = archive.extractfile(info)
+            inside = {str(folder) for folder in PurePosixPath(info.name).parents}
+            if file is None or info.sparse is not None or info.size < 0 or not _is_plain(info.name) \
+                    or info.name in names or info.name in folders or inside & names or len(names) > MAX_FILES:
+                raise TrustError(f"{source} holds {info.name[:80]!r}, which is no plain file of a home; it was not "
+                                 "made by `sealscore backup`")
+            names.add(info.name)
+            folders |= inside
+            yield info, file
+    while stream.read(1024 * 1024):  # to the authenticated end
+        continue
+
+
+@contextlib.contextmanager
+def _damage_told(source: str) -> Iterator[None]:
+    """What reading a malformed archive raises, at its headers or in the middle of a file, as TrustError."""
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for info in archive:
-                file = archive.extractfile(info)
-                if file is None or not _is_plain(info.name):
-                    raise TrustError(f"{source} holds {info.name[:80]!r}, which is no plain file of a home; it was not "
-                                     "made by `sealscore backup`")
-                yield info, file
-        while stream.read(1024 * 1024):  # to the authenticated end
-            continue
-    except tarfile.TarError as fault:
+        yield
+    except (tarfile.TarError, ValueError, OverflowError) as fault:
         raise TrustError(f"{source} is damaged inside ({type(fault).__name__}); use another backup") from None
 
 
 def _is_plain(name: str) -> bool:
-    path = PurePosixPath(name)
-    return name == path.as_posix() and not path.is_absolute() and ".." not in path.parts and (
-        len(path.parts) == 1 or path.parts[0] in FOLDERS)
+    """A relative name in one of a home's folders, or of one of its files, that every file system takes."""
+    path, size = PurePosixPath(name), len(name.encode(errors="surrogateescape"))
+    if name != path.as_posix() or path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name:
+        return False
+    if size > MAX_NAME_BYTES or max(len(part.encode(errors="surrogateescape")) for part in path.parts) > 255:
+        return False
+    return path.parts[0] in FOLDERS if len(path.parts) > 1 else any(path.match(p) for p in (*FILES, MANIFEST))
 
 
-def _verify(stream: OpeningReader, source: str) -> dict[str, Any]:
+def _verify(stream: IO[bytes], source: str) -> dict[str, Any]:
     """Read everything, write nothing; the manifest, which fits what was read."""
     found: dict[str, dict[str, Any]] = {}
     manifest: Any = None
-    for info, file in _members(stream, source):
-        if info.name == MANIFEST:
-            manifest = json.loads(file.read(MAX_MANIFEST_BYTES))
-            continue
-        found[info.name] = {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": info.size,
-                            "mode": info.mode}
-    if not isinstance(manifest, dict) or manifest.get("files") != found or manifest.get("format") != 1:
+    with _damage_told(source):
+        for info, file in _members(stream, source):
+            if info.name == MANIFEST:
+                manifest = _manifest(file.read(info.size)) if info.size <= MAX_MANIFEST_BYTES else None
+            else:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                found[info.name] = {"sha256": digest, "bytes": info.size, "mode": info.mode}
+    if manifest is None or manifest["files"] != found:
         raise TrustError(f"{source}: its files are not those of its manifest; use another backup")
     return manifest
 
 
-def _extract(stream: OpeningReader, draft: Path, manifest: dict[str, Any]) -> None:
-    for info, file in _members(stream, "the backup"):
-        if info.name == MANIFEST:
-            continue
-        target = draft / info.name
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mode = 0o600 if info.mode & 0o077 == 0 else 0o644
-        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as sink:
-            shutil.copyfileobj(file, sink)
-            sink.flush()
-            os.fsync(sink.fileno())
-        with target.open("rb") as written:
-            if hashlib.file_digest(written, "sha256").hexdigest() != manifest["files"][info.name]["sha256"]:
+def _manifest(data: bytes) -> dict[str, Any] | None:
+    """What `_write` put there, or None."""
+    try:
+        made = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(made, dict) or made.get("format") != 1 or not isinstance(made.get("files"), dict):
+        return None
+    runs = made.get("runs_left_out")
+    texts = [made.get("node"), made.get("made_at"), *(runs if isinstance(runs, list) else [None])]
+    return made if all(isinstance(text, str) for text in texts) else None
+
+
+def _extract(stream: IO[bytes], draft: Path, manifest: dict[str, Any]) -> None:
+    with _damage_told("the backup"):
+        for info, file in _members(stream, "the backup"):
+            if info.name == MANIFEST:
+                continue
+            target = draft / info.name
+            _write_file(target, file, 0o600 if info.mode & 0o077 == 0 else 0o644)
+            with target.open("rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            if digest != manifest["files"].get(info.name, {}).get("sha256"):
                 raise TrustError(f"{info.name} was not written as it is in the backup; check the disk")
+
+
+def _note_restored(draft: Path, made_at: str) -> None:
+    """Record that these are copies: stores of unfinished runs are missing, and the node notices (marks.py)."""
+    identity, folder = load_identity(draft), draft / AUDIT_FOLDER
+    if not (folder / LOG).exists():
+        return
+    with (folder / LOG).open("rb") as file:
+        first = file.readline().removesuffix(b"\n")
+    with AuditLog(folder, Record.decode(first).body.get("node", ""), identity) as log:
+        log.append(KIND, {"event": "restored", "made_at": made_at})
+    (folder / "lock").unlink()
+
+
+def _write_file(target: Path, content: IO[bytes], mode: int) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as sink:
+        shutil.copyfileobj(content, sink)
+        sink.flush()
+        os.fsync(sink.fileno())
 
 
 def _summary(manifest: dict[str, Any]) -> Summary:

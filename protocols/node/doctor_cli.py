@@ -48,10 +48,7 @@ def examine(node: NodeFile, lock: Path | None) -> list[Finding]:
         raise UsageError(f"{node.path.name} is a {node.kind}'s file and no {node.kind} is installed here")
     own = special[node.kind].load()
 
-    def configuration() -> list[Finding]:
-        return list(own(node))
-
-    return [*common(node, lock), *collect(configuration)]
+    return [*common(node, lock), *collect(configuration=lambda: list(own(node)))]
 
 
 def main(argv: list[str]) -> int:

@@ -72,8 +72,7 @@ class JoinRequest(Strict):
         if self.supernode is not None:
             supernode_key(self.supernode)
         request = self.signing_request(source)
-        names, _ = names_of(request.extensions)
-        if names != [self.name]:
+        if _node_names(request, source) != [self.name]:
             raise TrustError(f"{source}: its TLS signing request is not for {self.name}; make the request again")
 
     def signing_request(self, source: str = "the request") -> x509.CertificateSigningRequest:
@@ -81,7 +80,7 @@ class JoinRequest(Strict):
         try:
             request = x509.load_pem_x509_csr(self.csr.encode())
             key, holds = request.public_key(), request.is_signature_valid
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
             raise TrustError(f"{source}: its TLS signing request cannot be read; make the request again") from None
         if not holds or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
             raise TrustError(f"{source}: expected a TLS signing request signed by its own EC P-256 key")
@@ -146,9 +145,9 @@ class JoinBundle(Strict):
         try:
             node, ca = (x509.load_pem_x509_certificate(pem.encode()) for pem in (self.certificate, self.authority))
             node.verify_directly_issued_by(ca)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
             raise TrustError(f"{source}: its certificate is not signed by its authority; ask for a new one") from None
-        if names_of(node.extensions)[0] != [self.name]:
+        if _node_names(node, source) != [self.name]:
             raise TrustError(f"{source}: its certificate is not for {self.name}; ask for a new bundle")
         return node, ca
 
@@ -171,6 +170,14 @@ def names_of(extensions: x509.Extensions) -> tuple[list[str], list[x509.GeneralN
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     hosts = [entry for entry in names if isinstance(entry, x509.DNSName | x509.IPAddress)]
     return [uri.removeprefix(URI_PREFIX) for uri in uris if uri.startswith(URI_PREFIX)], hosts
+
+
+def _node_names(made: x509.CertificateSigningRequest | x509.Certificate, source: str) -> list[str]:
+    """Node names in it; TrustError when its extensions cannot be read."""
+    try:
+        return names_of(made.extensions)[0]
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise TrustError(f"{source}: its list of names cannot be read; make it again") from None
 
 
 def supernode_key(text: str) -> ec.EllipticCurvePublicKey:

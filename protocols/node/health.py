@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -63,10 +64,10 @@ def problem(check: str, found: str, todo: str = "") -> Finding:
     return Finding("problem", check, found, todo)
 
 
-def collect(*checks: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def collect(**checks: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
     """Run checks one after another; one that ends with a sentence becomes a problem and the others still run."""
-    for check in checks:
-        name = getattr(check, "__name__", "check").strip("_").replace("_", " ")
+    for word, check in checks.items():
+        name = word.replace("_", " ")
         try:
             yield from check()
         except SealscoreError as error:
@@ -78,22 +79,10 @@ def collect(*checks: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
 
 def common(node: NodeFile, lock: Path | None) -> Iterator[Finding]:
     """The checks that every kind of node has."""
-    def private_files() -> Iterator[Finding]:
-        return _private_files(node.home)
-
-    def identity() -> Iterator[Finding]:
-        return _identity(node.home)
-
-    def certificate() -> Iterator[Finding]:
-        return _certificate(node)
-
-    def disk() -> Iterator[Finding]:
-        return _disk(node.home)
-
-    def versions() -> Iterator[Finding]:
-        return _versions(lock)
-
-    yield from collect(private_files, identity, certificate, disk, versions)
+    home = node.home
+    yield from collect(private_files=partial(_private_files, home), identity=partial(_identity, home),
+                       certificate=partial(_certificate, node), disk=partial(_disk, home),
+                       versions=partial(_versions, lock))
 
 
 def _private_files(home: Path) -> Iterator[Finding]:

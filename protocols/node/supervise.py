@@ -51,6 +51,20 @@ class _Child:
     restart_at: float | None = None
 
 
+class Supervised:
+    """What a node that runs its processes under a supervisor says of them; `_supervisor`: None before it started."""
+
+    _supervisor: Supervisor | None = None
+
+    def alive(self) -> bool:
+        """Whether every process runs right now."""
+        return self._supervisor is not None and self._supervisor.alive()
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return self._supervisor.pids() if self._supervisor is not None else {}
+
+
 class Supervisor:
     """Runs services from one thread of its own: the kernel ties a child to the thread that started it."""
 

@@ -17,129 +17,73 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from protocols.errors import ConfigError, MalformedMessage, PolicyRefused, ProtocolError
-from protocols.psi.joint import MEMBERSHIP
+from protocols.errors import MalformedMessage, ProtocolError
+from protocols.psi.joint import NOT_KNOWN, WORD, FeatureRows, LabelRows, positions_in
 from protocols.psi.parameters import UNKNOWN, Alignment
 from protocols.psi.slices import TRAIN
-from protocols.role import Message, Opening, Role
-from protocols.state import pack, unpack
+from protocols.role import Message
 
 KIND = "covered"
 SLICES = 3
-_WORD = np.dtype("<u4")
-_NOT_KNOWN = 2**32 - 1
 
 SliceOf = Callable[[np.ndarray], np.ndarray]  # rows of one's own table, int64 (k,) -> slice of each, int8 (k,)
 
 
-def _too_few(minimum: int) -> PolicyRefused:
-    return PolicyRefused("alignment.minimum_intersection", f"all platforms together know fewer than {minimum} people "
-                         "of the bank; bring more rows or check that all use the same kind of identifier")
+class LabelCovered(LabelRows):
+    """The bank's side: people known to any platform; `slices` gives those of its own rows."""
 
-
-class _Covered(Role):
-    """What both sides keep: the joint rows, once they are known."""
-
-    def __init__(self, minimum: int):
-        self._minimum = minimum
-        self._joint: Alignment | None = None
-
-    def result(self) -> Alignment | None:
-        """One's own rows, UNKNOWN where there is none, with the slice of each."""
-        return self._joint
-
-    def snapshot(self) -> bytes:
-        """The result, once it is known."""
-        joint = self._joint
-        return pack({} if joint is None else {"rows": joint.rows, "slices": joint.slices, "lacking": joint.lacking})
-
-    def restore(self, state: bytes) -> None:
-        """Take back a snapshot."""
-        saved = unpack(state)
-        self._joint = Alignment(**saved) if saved else None
-
-
-class LabelCovered(_Covered):
-    """The bank's side, which ends as soon as it has sent. `pairs[i]`: rows of its own table, int (m_i,), in the order
-    of its alignment with `platforms[i]`; `minimum`: fewer people known to any platform end the run."""
+    kind = KIND
+    too_few = "all platforms together know fewer than {} people of the bank"
 
     def __init__(self, platforms: tuple[str, ...], pairs: Sequence[np.ndarray], slices: SliceOf, minimum: int):
-        super().__init__(minimum)
-        if not platforms or len(platforms) != len(pairs):
-            raise ConfigError(f"expected one alignment for each of the platforms, got {len(pairs)} for "
-                              f"{len(platforms)}")
-        self._platforms, self._pairs = platforms, [np.asarray(pair, dtype=np.int64) for pair in pairs]
+        super().__init__(platforms, pairs, minimum)
         self._slices = slices
 
     def start(self) -> list[Message]:
         """Tell each platform its positions. Raises PolicyRefused for too few people, and nothing is sent then."""
         people = np.unique(np.concatenate(self._pairs))
-        if len(people) < self._minimum:
-            raise _too_few(self._minimum)
+        self._check_enough(len(people))
         people = people[_fresh_order(len(people))]
         slices = self._slices(people)
         order = np.argsort(slices, kind="stable")
         rows, slices = people[order], slices[order]
-        positions = [_positions(pair, rows) for pair in self._pairs]
-        lacking = max(_lacking(known == _NOT_KNOWN, slices) for known in positions)
+        positions = [positions_in(pair, rows) for pair in self._pairs]
+        lacking = max(_lacking(known == NOT_KNOWN, slices) for known in positions)
         self._joint = Alignment(rows, slices, lacking)
-        counts = np.bincount(slices, minlength=SLICES)
-        return [self._message(name, counts, known) for name, known in zip(self._platforms, positions, strict=True)]
-
-    def _message(self, platform: str, counts: np.ndarray, positions: np.ndarray) -> Message:
-        payload = np.concatenate([counts, positions]).astype(_WORD).tobytes()
-        return Message(platform, KIND, payload, Opening(MEMBERSHIP, platform, len(positions)))
-
-    def handle(self, message: Message) -> list[Message]:
-        """Nothing is due."""
-        raise MalformedMessage(f"joint alignment: got {message.kind} from {message.peer}, nothing was due")
+        return self._tell(positions, np.bincount(slices, minlength=SLICES))
 
 
-class FeatureCovered(_Covered):
-    """A platform's side. `rows`: rows of its own table, int (m,), in the order of its alignment with `bank`;
-    `most`: people whom the bank declared."""
+class FeatureCovered(FeatureRows):
+    """A platform's side: people of the bank, those whom it does not know included; `most`: whom the bank declared."""
+
+    kind, too_few = LabelCovered.kind, LabelCovered.too_few
 
     def __init__(self, bank: str, rows: np.ndarray, slices: SliceOf, minimum: int, most: int):
-        super().__init__(minimum)
-        self._bank, self._pair = bank, np.asarray(rows, dtype=np.int64)
+        super().__init__(bank, rows, minimum)
         self._slices, self._most = slices, most
 
-    def start(self) -> list[Message]:
-        """The platform waits."""
-        return []
-
-    @property
-    def expects(self) -> str | None:
-        """The bank, until its positions have come."""
-        return self._bank if self._joint is None else None
-
-    def handle(self, message: Message) -> list[Message]:
-        """Take positions and slices. Raises MalformedMessage, ProtocolError for a person in another slice than the
-        plan's, or PolicyRefused for too few people."""
-        if self._joint is not None or (message.peer, message.kind) != (self._bank, KIND):
-            raise MalformedMessage(f"joint alignment: got {message.kind} from {message.peer}, which was not due")
-        counts, positions = self._parse(message.payload)
-        known = positions != _NOT_KNOWN
+    def _parse(self, payload: bytes) -> Alignment:
+        """Positions and slices, both those of the plan's hash, or ProtocolError."""
+        counts, positions = self._split(payload)
+        known = positions != NOT_KNOWN
         self._check_positions(positions[known])
         rows = np.full(len(positions), UNKNOWN, dtype=np.int64)
         rows[known] = self._pair[positions[known]]
         slices = np.repeat(np.arange(SLICES, dtype=np.int8), counts)
         self._check_slices(rows[known], slices[known])
-        self._joint = Alignment(rows, slices, _lacking(~known, slices))
-        return []
+        return Alignment(rows, slices, _lacking(~known, slices))
 
-    def _parse(self, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of each slice, int64 (3,), and a position or _NOT_KNOWN per row, int64 (k,)."""
-        words = len(payload) // _WORD.itemsize
-        if len(payload) % _WORD.itemsize or not SLICES <= words <= SLICES + self._most:
-            raise MalformedMessage(f"{KIND}: expected {_WORD.itemsize} bytes for each of {SLICES} slices and of at "
+    def _split(self, payload: bytes) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of each slice, int64 (3,), and a position or NOT_KNOWN per row, int64 (k,)."""
+        words = len(payload) // WORD.itemsize
+        if len(payload) % WORD.itemsize or not SLICES <= words <= SLICES + self._most:
+            raise MalformedMessage(f"{KIND}: expected {WORD.itemsize} bytes for each of {SLICES} slices and of at "
                                    f"most {self._most} people, got {len(payload)} bytes")
-        numbers = np.frombuffer(payload, _WORD).astype(np.int64)
+        numbers = np.frombuffer(payload, WORD).astype(np.int64)
         counts, positions = numbers[:SLICES], numbers[SLICES:]
         if counts.sum() != len(positions):
             raise MalformedMessage(f"{KIND}: expected slices of {len(positions)} rows together, got {counts.sum()}")
-        if len(positions) < self._minimum:
-            raise _too_few(self._minimum)
+        self._check_enough(len(positions))
         return counts, positions
 
     def _check_positions(self, known: np.ndarray) -> None:
@@ -158,16 +102,6 @@ class FeatureCovered(_Covered):
 def _fresh_order(count: int) -> np.ndarray:
     """int64 (count,): a permutation of the operating system's randomness."""
     return np.argsort(np.frombuffer(os.urandom(8 * count), dtype="<u8"), kind="stable")
-
-
-def _positions(pair: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """int64 (n,): where each of `rows` stands in `pair`, _NOT_KNOWN if nowhere."""
-    if len(pair) == 0:
-        return np.full(len(rows), _NOT_KNOWN)
-    order = np.argsort(pair)
-    place = np.minimum(np.searchsorted(pair, rows, sorter=order), len(pair) - 1)
-    position = order[place]
-    return np.where(pair[position] == rows, position, _NOT_KNOWN)
 
 
 def _lacking(unknown: np.ndarray, slices: np.ndarray) -> int:

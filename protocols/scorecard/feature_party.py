@@ -108,7 +108,7 @@ class FeatureTrainer(Trainer):
         return known is None or (bank_columns == self._s["bank_columns"] and np.array_equal(widths, known))
 
     def _on_keys(self, payload: bytes) -> list[Message]:
-        PeerKeys.from_bytes(payload)  # refused at once if they are none
+        self._peer_keys[self._bank()] = PeerKeys.from_bytes(payload)  # refused at once if they are none
         self._s["public"] = self._s.get("public", b"") + payload
         if self._next_bank("setup"):
             return []
@@ -116,7 +116,8 @@ class FeatureTrainer(Trainer):
 
     def _introduced(self, public: bytes) -> list[Message]:
         """All banks' setups are there. All banks get the same share of the start points, and share it."""
-        self._take_keys(public)
+        if len(self._peer_keys) < len(self._config.banks):  # some came before a restart
+            self._take_keys(public)
         self.peer_public = public
         self._layout = self._chosen_layout()
         starts = self._start_points()

@@ -172,29 +172,28 @@ class LabelScores(Role):
         self._sums = {name: saved[f"sum.{name}"] for name in self._rows if f"sum.{name}" in saved}
 
 
-class FeatureHoldout(FeatureScores):
-    """A platform's side; `scores` for each of SLICES. Ends with the bank's verdict."""
+class ToldVerdict(Role):
+    """Mixed into a platform's role of opening scores: afterwards the bank says whether the joint model is better."""
 
-    what = "hold-out"
-
-    def __init__(self, party: str, bank: str, platforms: tuple[str, ...], scores: dict[str, np.ndarray]):
-        super().__init__(party, bank, platforms, {name: scores[name] for name in SLICES})
-        self._kept: bool | None = None
+    what: str
+    _bank: str
+    _sent: bool
+    _kept: bool | None = None
 
     @property
     def expects(self) -> str | None:
-        """The lead for a seed, then the bank for the verdict."""
+        """Whoever is due before the scores are sent, then the bank for the verdict."""
         if not self._sent:
             return super().expects
         return self._bank if self._kept is None else None
 
     def handle(self, message: Message) -> list[Message]:
-        """Take the seed, then the verdict."""
+        """What leads to the scores, then the verdict."""
         if not self._sent:
             return super().handle(message)
         due = self._kept is None and (message.peer, message.kind) == (self._bank, "verdict")
         if not due or message.payload not in (b"\0", b"\1"):
-            raise MalformedMessage(f"hold-out: expected one verdict of the bank, got {message.kind} of "
+            raise MalformedMessage(f"{self.what}: expected one verdict of the bank, got {message.kind} of "
                                    f"{len(message.payload)} bytes from {message.peer}")
         self._kept = message.payload == b"\1"
         return []
@@ -204,13 +203,22 @@ class FeatureHoldout(FeatureScores):
         return self._kept
 
     def snapshot(self) -> bytes:
-        """Whether the part was sent, and the verdict, if it came."""
+        """Whether the scores were sent, and the verdict, if it came."""
         return pack({"sent": self._sent, "kept": self._kept})
 
     def restore(self, state: bytes) -> None:
         """Take back a snapshot."""
         super().restore(state)
         self._kept = unpack(state)["kept"]
+
+
+class FeatureHoldout(ToldVerdict, FeatureScores):
+    """A platform's side; `scores` for each of SLICES. Ends with the bank's verdict."""
+
+    what = "hold-out"
+
+    def __init__(self, party: str, bank: str, platforms: tuple[str, ...], scores: dict[str, np.ndarray]):
+        super().__init__(party, bank, platforms, {name: scores[name] for name in SLICES})
 
 
 class LabelHoldout(LabelScores):
@@ -226,12 +234,17 @@ class LabelHoldout(LabelScores):
 
     def _end(self) -> list[Message]:
         """The same verdict for every platform."""
-        verdict = b"\1" if self._judge(self._scores()) else b"\0"
-        return [Message(name, "verdict", verdict, Opening("verdict", name, 1)) for name in self._platforms]
+        return verdicts(self._judge(self._scores()), self._platforms)
 
     def result(self) -> dict[str, np.ndarray] | None:
         """All platforms' part of the scores per slice, float."""
         return self._scores()
+
+
+def verdicts(better: bool, parties: tuple[str, ...]) -> list[Message]:
+    """The same verdict for each of `parties`."""
+    payload = b"\1" if better else b"\0"
+    return [Message(name, "verdict", payload, Opening("verdict", name, 1)) for name in parties]
 
 
 def _words(steps: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from protocols.errors import MalformedMessage, ProtocolError
 from protocols.role import SUM, Message, Opening
 from protocols.scorecard import layout as fixed
 from protocols.scorecard.logistic import sigmoid
-from protocols.scorecard.reopening import LabelReopening
+from protocols.scorecard.reopening import LabelReopening, check_events
 from protocols.scorecard.training import (
     BACKWARD,
     FORWARD,
@@ -170,6 +170,7 @@ class LabelTrainer(LabelReopening, Trainer):
         del self._s["arrived"]
         self._s |= {"bank_columns": self._own, "widths": arrived}
         self._check_size(self._own, arrived)
+        check_events(self._labels, self._total(), self._config.polish, self._config.l2)
         return self._introduce()
 
     def _introduce(self) -> list[Message]:

@@ -16,7 +16,7 @@ FEATURE_BITS = 12  # whitened columns
 SCORE_BITS = 16  # z
 MOMENTUM_BITS = 4  # beta is a multiple of 1/16
 MOMENTUM = 9  # beta = 9/16
-POLISH_MOMENTUM = 12  # after an opening: as fast in weak directions as 1e-3 of the optimum needs, if slower at first
+POLISH_MOMENTUM = 13  # with openings: as fast in weak directions as 1e-3 of the optimum needs, if slower at first
 POWER_BITS = 10  # z² and z³ of a polynomial activation
 STEP_CONSTANT_BITS = 5  # the step is a 5-bit integer over a power of two
 RIDGE_CONSTANT_BITS = 12  # finer, because it decides where the steps lead and not only how fast

@@ -36,10 +36,11 @@ from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage, ProtocolError
-from protocols.role import Message, Opening, Role
+from protocols.role import Message, Opening
 from protocols.scorecard import layout as fixed
 from protocols.scorecard import opened, subspace
 from protocols.scorecard.logistic import sigmoid
+from protocols.scorecard.stepwise import Stepwise
 from protocols.scorecard.training import BACKWARD, LAYOUT, MAXIMUM_HINTS, Coefficients, TrainingConfig, flooded
 from protocols.state import pack, unpack
 
@@ -66,8 +67,8 @@ class Scales:
         return cls(residual, room - residual)
 
 
-class Solver(Role):
-    """Common part: one message is due at a time, and one that is refused changes nothing."""
+class Solver(Stepwise):
+    """Common part of both sides."""
 
     def __init__(self, rows: int, config: TrainingConfig, expect: str):
         self._rows, self._config, self._scales = rows, config, Scales.of(rows)
@@ -89,19 +90,6 @@ class Solver(Role):
     def progress(self) -> tuple[int, int]:
         """Rounds done and rounds in all."""
         return self._s["round"], self._config.openings
-
-    def handle(self, message: Message) -> list[Message]:
-        """Take the one message that may come now; MalformedMessage for any other, which changes nothing."""
-        expected = self._s["expect"]
-        if expected is None or (message.peer, message.kind) != (self._peer, expected):
-            raise MalformedMessage(f"training: expected {expected or 'nothing more'} from {self._peer}, got "
-                                   f"{message.kind} from {message.peer}")
-        before = dict(self._s)
-        try:
-            return getattr(self, "_on_" + expected.replace(".", "_"))(message.payload)
-        except Exception:
-            self._s = before
-            raise
 
     def result(self) -> Coefficients | None:
         """Own coefficients once the training has ended."""

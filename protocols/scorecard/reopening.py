@@ -23,10 +23,26 @@ import numpy as np
 from protocols.crypto import product
 from protocols.crypto.ring import RING
 from protocols.crypto.summed_product import Seed, contribute, mask_sum
+from protocols.errors import DataError
 from protocols.role import Message
 from protocols.scorecard import logistic, opened
 
 _CLOSE = 1e-3  # log-odds; below, secant and tangent agree to 10^-7
+EVENTS_PER_COEFFICIENT = 8  # from so many on two openings lead to 1e-3 of the optimum (README.md, "Polish")
+FIRM_L2 = 0.02  # from this ridge on they do with fewer, too
+
+
+def check_events(labels: np.ndarray, coefficients: int, polish: int, l2: float) -> None:
+    """DataError where two openings would end short of the optimum: few events, of (n,) labels, and little ridge.
+
+    An opening leaves about the square of the distance before it. Few events leave the first of them far away, so that
+    a third is needed, whatever the steps between. One opening promises no optimum, so it is not refused.
+    """
+    rarer = min(float(labels.sum()), float(len(labels) - labels.sum()))
+    if polish == 2 and l2 < FIRM_L2 and rarer < EVENTS_PER_COEFFICIENT * coefficients:
+        raise DataError(f"expected at least {EVENTS_PER_COEFFICIENT} events for each coefficient of all parties, so "
+                        "that polish = 2 leads to the maximum likelihood, got fewer; plan polish = 3, or an l2 of "
+                        f"{FIRM_L2} or more, or fewer columns")
 
 
 def secant_slopes(scores: np.ndarray, labels: np.ndarray, l2: float) -> np.ndarray:

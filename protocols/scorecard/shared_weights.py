@@ -104,7 +104,7 @@ class SharedEnding:
         product.check_request(payload, (1, self._own), LAYOUT)
         facts = {name: self._s[name] for name in (*PUBLIC_FACTS, "sent")}
         self._s = facts | {
-            "from": None, "expect": "nothing more", "share": self._scaled_up(self._s["w_own"]), "received": payload,
+            "from": None, "expect": None, "share": self._scaled_up(self._s["w_own"]), "received": payload,
             "secret": os.urandom(SECRET_BYTES),
         }
         self._result = self._shared()

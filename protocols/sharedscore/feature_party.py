@@ -14,6 +14,7 @@ import numpy as np
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage
 from protocols.role import Message, Opening, Role
+from protocols.scorecard.holdout import ToldVerdict
 from protocols.sharedscore.flood import cover, versions
 from protocols.sharedscore.messages import (
     BANK_PART,
@@ -80,36 +81,7 @@ class FeatureSharedScores(Role):
         self._sent = unpack(state)["sent"]
 
 
-class FeatureSharedHoldout(FeatureSharedScores):
+class FeatureSharedHoldout(ToldVerdict, FeatureSharedScores):
     """Ends with the bank's verdict: 1, keep your half; 0, the joint model is no better, discard it."""
 
-    _kept: bool | None = None
-
-    @property
-    def expects(self) -> str | None:
-        """The bank: for its part, then for the verdict."""
-        return self._bank if self._kept is None else None
-
-    def handle(self, message: Message) -> list[Message]:
-        """Take the bank's part, then the verdict."""
-        if not self._sent:
-            return super().handle(message)
-        due = self._kept is None and (message.peer, message.kind) == (self._bank, "verdict")
-        if not due or message.payload not in (b"\0", b"\1"):
-            raise MalformedMessage(f"shared hold-out: expected one verdict of the bank, got {message.kind} of "
-                                   f"{len(message.payload)} bytes from {message.peer}")
-        self._kept = message.payload == b"\1"
-        return []
-
-    def result(self) -> bool | None:
-        """Whether the half is kept."""
-        return self._kept
-
-    def snapshot(self) -> bytes:
-        """Whether the scores were sent, and the verdict, if it came."""
-        return pack({"sent": self._sent, "kept": self._kept})
-
-    def restore(self, state: bytes) -> None:
-        """Take back a snapshot."""
-        super().restore(state)
-        self._kept = unpack(state)["kept"]
+    what = "shared hold-out"

@@ -11,8 +11,8 @@ import numpy as np
 from protocols.crypto.opening import open_shares
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage, ProtocolError
-from protocols.role import Message, Opening, Role
-from protocols.scorecard.holdout import SCORE_STEP_BITS
+from protocols.role import Message, Role
+from protocols.scorecard.holdout import SCORE_STEP_BITS, verdicts
 from protocols.scorecard.shared_weights import SCORE_SCALE_BITS
 from protocols.sharedscore.messages import BANK_PART, PLATFORM_PART, places, stacked, take_digest
 from protocols.sharedscore.model import SharedModel
@@ -97,5 +97,4 @@ class LabelSharedHoldout(LabelSharedScores):
         self._judge = judge
 
     def _end(self) -> list[Message]:
-        verdict = b"\1" if self._judge(self._opened) else b"\0"
-        return [Message(self._platform, "verdict", verdict, Opening("verdict", self._platform, 1))]
+        return verdicts(self._judge(self._opened), (self._platform,))

@@ -6,22 +6,23 @@ import pytest
 
 from protocols.crypto.keys import KeyPair, PeerKeys
 from tests.attacks.watching import Watched, watch
+from tests.keys import key_pair, peer_keys
 from tests.protocols.scorecard.problems import Problem, problem
 
 
 @pytest.fixture(scope="session")
 def keys() -> KeyPair:
-    return KeyPair.generate()
+    return key_pair("bank")
 
 
 @pytest.fixture(scope="session")
 def other_keys() -> KeyPair:
-    return KeyPair.generate()
+    return key_pair("platform")
 
 
 @pytest.fixture(scope="session")
-def peer(keys: KeyPair) -> PeerKeys:
-    return PeerKeys.from_bytes(keys.public_bytes())
+def peer() -> PeerKeys:
+    return peer_keys("bank")
 
 
 @pytest.fixture(scope="session")

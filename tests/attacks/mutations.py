@@ -140,6 +140,12 @@ OPENINGS = (
            "tests/protocols/test_plan_and_policy.py::test_scores_of_a_single_column_are_not_opened"),
     _never("row sets differ by many or not at all", "protocols/policy.py", "0 < changed < self.minimum_change_rows",
            ATTACKS + "test_labels.py::test_bins_of_one_person_from_two_runs"),
+    _one("what is left of all pairs differs by many or not at all", RUNTIME + "phases.py",
+         "        self._check_taken(joint)\n", "",
+         ATTACKS + "test_joint_sets.py::test_whoever_knows_the_joint_people_refuses"),
+    _one("older copies of stores noticed at the start", RUNTIME + "daemon.py",
+         "        rollback.check(self._audit, ledgers, self._folder(), self._identity)\n", "",
+         "tests/parties/runtime/test_rollback.py::test_a_ledger_that_was_put_back_is_noticed_at_every_start"),
     _never("what a peer tests in a quarter", "protocols/policy.py", "rows + earlier > most",
            ATTACKS + "test_enumeration.py::test_online_only_as_many_as_were_declared"),
 )

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from flwr.common import ConfigRecord, RecordDict
 
-from coordinator import hub_calls, registry, server_app
-from parties.runtime import bulk_reference, client_app, daemon, local_api
+from coordinator import registry, server_app
+from parties.runtime import bulk_reference, client_app, daemon
 from parties.runtime.link_engine import Engine
 from protocols import plan as plans
 from protocols.agreement import SignedAgreement
@@ -39,6 +39,7 @@ from protocols.crypto.product import ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.crypto.summed_product import Seed
 from protocols.crypto.zero_sharing import Circle
+from protocols.json_object import json_object
 from protocols.node import archive, enrol, tls
 from protocols.policy import Policy
 from protocols.psi import messages as psi
@@ -60,6 +61,7 @@ from protocols.wire.chunks import Assembler, Route, WireMessage
 from protocols.woe import messages as woe
 from protocols.woe.feature_party import FeatureWoe
 from protocols.woe.label_party import LabelWoe, WoeSettings
+from tests.attacks.parsers_files import files
 from tests.attacks.parsers_shared import shared
 from tests.attacks.samples import (
     RUN,
@@ -238,11 +240,11 @@ def roles() -> Iterator[Parser]:
     rows = np.arange(9)
     yield Parser("joint rows", lambda data: FeatureJoint("bank", rows, 2).handle(Message("bank", "joint", data)),
                  lambda: [np.arange(4, dtype="<u4").tobytes()],
-                 ("protocols.psi.joint.FeatureJoint.handle", "protocols.psi.joint.FeatureJoint._parse"))
+                 ("protocols.psi.joint.FeatureRows.handle", "protocols.psi.joint.FeatureJoint._parse"))
     yield Parser("covered rows", lambda data: FeatureCovered(
         "bank", rows, lambda r: np.zeros(len(r), np.int8), 2, 20).handle(Message("bank", "covered", data)),
         lambda: [np.r_[[9, 0, 0], np.arange(9)].astype("<u4").tobytes()],
-        ("protocols.psi.covered.FeatureCovered.handle", "protocols.psi.covered.FeatureCovered._parse"))
+        ("protocols.psi.joint.FeatureRows.handle", "protocols.psi.covered.FeatureCovered._parse"))
     yield from _trainers()
     slices = {"calibration": 3, "test": 4}
     yield Parser("scores", lambda data: LabelHoldout(("platform",), slices, lambda s: True).handle(
@@ -255,7 +257,7 @@ def roles() -> Iterator[Parser]:
     parts = {name: np.zeros(n) for name, n in slices.items()}
     yield Parser("seed of scores", lambda data: FeatureHoldout("b", "bank", ("a", "b"), parts).handle(
         Message("a", "seed", data)), lambda: [bytes(32)], ("protocols.scorecard.holdout.FeatureScores.handle",))
-    yield Parser("verdict", _verdict, lambda: [b"\1"], ("protocols.scorecard.holdout.FeatureHoldout.handle",))
+    yield Parser("verdict", _verdict, lambda: [b"\1"], ("protocols.scorecard.holdout.ToldVerdict.handle",))
     yield Parser("seeds of banks", lambda data: _started(_bank()).handle(Message("bank-1", "seeds", data)), _seeds,
                  ("protocols.commons.common_encoding.CommonEncoding.handle",))
     yield from _woe()
@@ -276,7 +278,7 @@ def _align(params: AlignmentParams, kind: str, data: bytes) -> object:
 
 def _trainers() -> Iterator[Parser]:
     public = keys().public_bytes()
-    handled = ("protocols.scorecard.training.Trainer.handle", "protocols.scorecard.training.Trainer._parse_setup",
+    handled = ("protocols.scorecard.stepwise.Stepwise.handle", "protocols.scorecard.training.Trainer._parse_setup",
                "protocols.scorecard.training.Trainer._parse_init")
     yield Parser("setup at the bank", lambda data: task().label_trainer(keys()).handle(
         Message("platform", "setup", data)), lambda: [SETUP.pack(60, 60, 2) + public], handled, 4)
@@ -286,7 +288,7 @@ def _trainers() -> Iterator[Parser]:
     yield Parser("setup of opened scores", lambda data: open_score.FeatureSolver(
         task().platform, task().config("platform")).handle(Message("bank", "setup", data)),
         lambda: [open_score.SETUP.pack(60, 3) + public],
-        ("protocols.scorecard.open_score.Solver.handle", "protocols.scorecard.open_score.Solver._parse_setup"), 4)
+        ("protocols.scorecard.stepwise.Stepwise.handle", "protocols.scorecard.open_score.Solver._parse_setup"), 4)
     for kind, good in (("init", bytes(64)), ("step.size", b"\0"), ("coefficients", bytes(48))):
         yield Parser(f"{kind} of a training", lambda data, kind=kind: _later(kind).handle(
             Message("platform" if kind != "step.size" else "bank", kind, data)), lambda good=good: [good], handled, 8)
@@ -439,20 +441,18 @@ def control() -> Iterator[Parser]:
     yield Parser("control message", lambda data: client_app.unpack(
         RecordDict({client_app.RECORD: ConfigRecord({"body": data})})), lambda: [encoded(body)],
         ("parties.runtime.client_app.unpack",), 40, True)
-    yield Parser("local call", local_api._decode, lambda: [encoded(body)], ("parties.runtime.local_api._decode",), 40,
-                 True)
+    yield Parser("JSON object", lambda data: json_object(data, "a catalogue"), lambda: [encoded({"tables": {}}),
+                 encoded(body)], ("protocols.json_object.json_object",), 40, True)
     yield Parser("body of agree", _agree, lambda: [encoded(body)], (), 80, True)
     yield Parser("reply of a party", _reply, lambda: [encoded({"ok": True})], ("coordinator.server_app._unpack",), 40,
                  True)
-    yield Parser("JSON at the hub", hub_calls.json_object, lambda: [encoded({"tables": {}})],
-                 ("coordinator.hub_calls.json_object",), 40, True)
     event = {"phase": "train", "state": "running", "step": 1, "steps": 8, "fraction": 0.5, "eta_s": 3.0}
-    yield Parser("progress report", lambda data: registry._checked_event(hub_calls.json_object(data)),
+    yield Parser("progress report", lambda data: registry._checked_event(json_object(data, "a progress report")),
                  lambda: [encoded(event)], ("coordinator.registry._checked_event",), 60, True)
 
 
 def _agree(data: bytes) -> object:
-    body = local_api._decode(data)
+    body = json_object(data, "the body of a local call")
     return daemon._run(body), daemon._plan(body), daemon._identities(body)
 
 
@@ -468,5 +468,5 @@ def _reply(data: bytes) -> object:
 @cache
 def all_parsers() -> dict[str, Parser]:
     """Every entry, by name."""
-    made = [*wire(), *crypto(), *roles(), *shared(), *documents(), *control()]
+    made = [*wire(), *crypto(), *roles(), *shared(), *documents(), *files(), *control()]
     return {parser.name: parser for parser in made}

@@ -4,10 +4,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from protocols.crypto.keys import KeyPair
 from protocols.role import Message
 from protocols.sharedscore.model import SharedModel
 from tests.attacks.samples import Parser, task
+from tests.keys import key_pair
 from tests.protocols.sharedscore import shared_models as models
 
 FEATURE, LABEL = "protocols.sharedscore.feature_party.", "protocols.sharedscore.label_party."
@@ -15,7 +15,7 @@ FEATURE, LABEL = "protocols.sharedscore.feature_party.", "protocols.sharedscore.
 
 @cache
 def _trained() -> models.Trained:
-    return models.train(task(), {name: KeyPair.generate() for name in ("bank", "platform")})
+    return models.train(task(), {name: key_pair(name) for name in ("bank", "platform")})
 
 
 @cache
@@ -65,6 +65,6 @@ def shared() -> Iterator[Parser]:
     yield Parser("platform's part of shared scores", _take_platform_part, lambda: [_platform_part()],
                  (LABEL + "LabelSharedScores.handle",), 6)
     yield Parser("verdict on shared scores", _take_verdict, lambda: [b"\1", b"\0"],
-                 (FEATURE + "FeatureSharedHoldout.handle",), 10)
+                 ("protocols.scorecard.holdout.ToldVerdict.handle",), 10)
     yield Parser("shared model in the vault", SharedModel.from_bytes, lambda: [_trained().platform.to_bytes()],
                  ("protocols.sharedscore.model.SharedModel.from_bytes",), 6)

@@ -20,6 +20,7 @@ from protocols.crypto.keys import KeyPair, PeerKeys
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage
+from tests.keys import key_pair, peer_keys
 from tests.protocols.scorecard.problems import problem
 
 ROOT = Path(__file__).parents[2]
@@ -42,14 +43,12 @@ class Parser:
     json: bool = False
 
 
-@cache
 def keys() -> KeyPair:
-    return KeyPair.generate()
+    return key_pair("bank")
 
 
-@cache
 def peer() -> PeerKeys:
-    return PeerKeys.from_bytes(keys().public_bytes())
+    return peer_keys("bank")
 
 
 @cache

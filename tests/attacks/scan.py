@@ -13,8 +13,8 @@ PARSING = re.compile(r"_?(from_(bytes|json|canonical|toml_text|pem|secret_bytes|
 SCANNED = ("protocols", "parties", "coordinator")
 EXEMPT = {
     "protocols.role.Role.handle": "abstract",
-    "protocols.psi.joint.LabelJoint.handle": "refuses every message",
-    "protocols.psi.covered.LabelCovered.handle": "refuses every message",
+    "protocols.psi.joint.LabelRows.handle": "refuses every message",
+    "protocols.psi.joint.FeatureRows._parse": "abstract",
     "protocols.node.audit_log.AuditLog._decoded": "calls the decoders of protocols.audit on the node's own log",
     "coordinator.certs.PartySpec.parse": "an argument of the authority's own command line",
     "coordinator.config.parse_config": "the coordinator's own configuration file",

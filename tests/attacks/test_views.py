@@ -9,12 +9,10 @@ import pytest
 from protocols.crypto import elementwise, product
 from protocols.crypto.keys import KeyPair
 from protocols.crypto.ring import RING, Ring
-from tests.attacks.detectors import alike, repeated_blocks, reused_masks, uniformity
-from tests.attacks.views import Simulator, View
+from tests.attacks.detectors import alike, distances_of, repeated_blocks, reused_masks, uniformity
+from tests.attacks.views import BankSimulator, PlatformSimulator, View
 from tests.attacks.watching import Watched, watch
 from tests.protocols.scorecard.problems import problem
-
-PUBLIC = {"step.size"}  # one byte; what it says is in the output
 
 
 def real_view(training: Watched, party: str) -> View:
@@ -26,10 +24,9 @@ def real_view(training: Watched, party: str) -> View:
 def simulated(training: Watched, keys: KeyPair, other_keys: KeyPair) -> dict[str, View]:
     """Both parties' views from simulators that are given that party's table and result, and no more."""
     task, stranger = training.task, KeyPair.generate()
-    platform = Simulator(task.feature_trainer(other_keys), "bank", stranger, task.bank_columns.shape[1],
-                         training.platform.result())
-    bank = Simulator(task.label_trainer(keys), "platform", stranger, task.platform.shape[1], training.bank.result(),
-                     training.norms)
+    public = stranger, task.bank_columns.shape[1], [task.platform.shape[1]]
+    platform = PlatformSimulator(task.feature_trainer(other_keys), *public, training.platform.result())
+    bank = BankSimulator(task.label_trainer(keys), *public, training.bank.result(), training.norms)
     return {"bank": bank.run(), "platform": platform.run()}
 
 
@@ -44,16 +41,7 @@ def test_views_have_the_same_messages_of_the_same_sizes(training, simulated, par
 @pytest.mark.parametrize("party", ["bank", "platform"])
 def test_views_are_distributed_alike(training, simulated, party) -> None:
     """Per kind, all its messages' 16-bit words, in the lower, middle and upper bytes of what they are part of alike."""
-    def words(view: View) -> dict[str, np.ndarray]:
-        joined = defaultdict(list)
-        for kind, payload in view:
-            if kind not in PUBLIC:
-                joined[kind].append(np.frombuffer(payload[16 : len(payload) // 2 * 2], "<u2"))
-        return {kind: np.concatenate(parts).astype(float) for kind, parts in joined.items()}
-
-    real, made = words(real_view(training, party)), words(simulated[party])
-    assert real.keys() == made.keys()
-    distances = {kind: alike(real[kind], made[kind]) for kind in real}
+    distances = distances_of(real_view(training, party), simulated[party])
     assert max(distances.values()) < 1, distances
 
 
@@ -61,7 +49,7 @@ def test_a_view_that_is_not_the_simulated_one_is_seen(training, simulated) -> No
     """The same test on replies whose mask was left out."""
     honest = next(p for kind, p in real_view(training, "bank") if kind == "backward.reply")
     unmasked = RING.to_bytes(RING.encode(np.arange(400) << 40))
-    assert alike(*(np.frombuffer(p[16:], "<u2").astype(float) for p in (honest, unmasked))) > 1
+    assert alike(*(np.frombuffer(p[16:], "<u2") for p in (honest, unmasked))) > 1
 
 
 # ---------------------------------------------------------------- uniform shares

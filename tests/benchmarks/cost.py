@@ -20,6 +20,7 @@ from coordinator.cost.parts import Calibration
 from coordinator.cost.workload import Machines, Workload
 from coordinator.demo.federation import LABEL, Federation, inferred_table
 from coordinator.demo.results import party_facts
+from protocols.plan import ModelPlan
 from tests.benchmarks import cost_parts, cost_transport
 from tests.benchmarks.data import BANK_COLUMNS, PLATFORM_COLUMNS, made_columns, write_tables
 from tests.benchmarks.training import PHASES, _plan, _process
@@ -87,7 +88,7 @@ def compare(parts: Calibration, platforms: int) -> dict[str, Any]:
         tables = {LABEL: inferred_table("bank", bank_csv, "id", "default")}
         tables |= {name: inferred_table("platform", path, "id", None) for name, path in files.items()}
         plan = root / "plan.toml"
-        plan.write_text(_plan(tables, FRACTIONS, STEPS), encoding="utf-8")
+        plan.write_text(_plan(tables, FRACTIONS, STEPS, "strict"), encoding="utf-8")
         with Federation(root / "federation", tables, 1000) as federation:
             before = {party: _process(federation, party) for party in tables}
             summary = federation.run(plan, quiet=True)
@@ -109,7 +110,7 @@ def _workload(platforms: list[str], facts: dict[str, Any]) -> Workload:
     widths = tuple(facts[name]["report"]["training"]["columns"] for name in platforms)
     fields = tuple(len(part) for part in _split(platforms))
     return Workload("train", (LABEL,), tuple(platforms), (ROWS,), (ROWS,), ROWS, training["columns"], widths,
-                    BANK_COLUMNS, fields, STEPS, FRACTIONS)
+                    BANK_COLUMNS, fields, ModelPlan(encoding="numeric", steps=STEPS), FRACTIONS)
 
 
 def _split(platforms: list[str]) -> list[range]:

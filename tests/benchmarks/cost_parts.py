@@ -23,6 +23,7 @@ from protocols.crypto.box import Box
 from protocols.crypto.group import Scalar, hash_and_multiply, multiply_all
 from protocols.crypto.identity import IdentityKey
 from protocols.crypto.keys import KeyPair, PeerKeys
+from protocols.crypto.layout import LayoutName
 from protocols.crypto.params import DEGREE
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
@@ -39,9 +40,12 @@ from protocols.scorecard.whitening import Whitening
 from protocols.state import pack
 from tests.benchmarks.data import made_columns, write_tables
 
-LAYOUT = "compact"
-GRID = ((8192, 12), (8192, 40), (32768, 12), (32768, 40), (16384, 96))
+LAYOUT: LayoutName = "compact"
+GRID = tuple((shape, LAYOUT) for shape in ((8192, 12), (8192, 40), (32768, 12), (32768, 40), (16384, 96)))
+TILED_GRID = (*((shape, sizes.TILE) for shape in ((8192, 12), (8192, 40), (32768, 12), (32768, 40), (200, 8192))),
+              *((shape, sizes.COLUMN) for shape in ((8192, 6), (4096, 40), (16384, 20))))
 ROUNDS = 3
+Grid = tuple[tuple[tuple[int, int], LayoutName], ...]
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.process_time, rounds: int = ROUNDS) -> float:
@@ -83,6 +87,7 @@ class Crypto:
         """Answers fitted over GRID; the rest at one shape."""
         forward, tile = self._answers(False, None)
         backward, _ = self._answers(True, forward["product_s"])
+        tiled, _ = self._answers(False, None, TILED_GRID)
         shape = (40, 32768)
         uploads = sizes.layout(shape).uploads
         share = RING.random(shape[1])
@@ -91,20 +96,20 @@ class Crypto:
         zeros = [seconds(lambda: self._keys._new_zero(), rounds=9), seconds(lambda: self._peer._new_zero(), rounds=9)]
         finish, summand, opened, added = self._sums()
         return {"ask_s": ask, "zero_own_s": zeros[0], "zero_peer_s": zeros[1], "forward": forward,
-                "backward": backward, "tile_s": tile, "finish_s": finish, "summand_s": summand, "sum_s": opened,
-                "add_s": added}
+                "backward": backward, "tiled": tiled, "tile_s": tile, "finish_s": finish, "summand_s": summand,
+                "sum_s": opened, "add_s": added}
 
     def _matrix(self, rows: int, columns: int) -> np.ndarray:
         return self._draw.normal(0, 4096, (rows, columns)).clip(-(2**19), 2**19).astype(np.int64)
 
-    def _answers(self, transposed: bool, product_s: float | None) -> tuple[dict[str, float], float]:
+    def _answers(self, transposed: bool, product_s: float | None, grid: Grid = GRID) -> tuple[dict[str, float], float]:
         """Fitted seconds of an answer, and of a tile; `product_s`: a multiplication, where it is known already."""
         features, values, tiles_s = [], [], []
-        for rows, columns in GRID:
+        for (rows, columns), layout in grid:
             matrix = self._matrix(rows, columns)
-            tiles = MatrixTiles(matrix.T if transposed else matrix, layout=LAYOUT)
+            tiles = MatrixTiles(matrix.T if transposed else matrix, layout=layout)
             plan, share = tiles.layout, RING.random(tiles.shape[1])
-            request = product.ask(self._keys, share, tiles.shape, LAYOUT)
+            request = product.ask(self._keys, share, tiles.shape, layout)
             coding = ReplyCoding.FULL if transposed else ReplyCoding.SHORT
             self._peer.stock((ROUNDS + 1) * plan.replies)
 
@@ -113,9 +118,9 @@ class Crypto:
 
             first = seconds(answer, rounds=1)
             warm = seconds(answer)
-            count = plan.items * polynomials(plan)
-            tiles_s.append((first - warm) / count)
-            features.append([1, plan.items, count, polynomials(plan)])
+            items, along = (plan.uploads, plan.replies) if plan.kind == "tile" else (plan.items, polynomials(plan))
+            tiles_s.append((first - warm) / (items * along))
+            features.append([1, items, items * along, along])
             values.append(warm)
         table, left = np.array(features, float), np.array(values)
         if product_s is not None:
@@ -203,7 +208,7 @@ def local() -> dict[str, float]:
 
 
 def _start(whitened: np.ndarray, labels: np.ndarray) -> float:
-    config = TrainingConfig("bank", "bank", ("platform",), 8, 0.001, lambda rows, coefficients: None, 1 << 30)
+    config = TrainingConfig("bank", ("bank",), ("platform",), 8, 0.001, lambda rows, coefficients: None, 1 << 30)
     matrix = np.hstack([np.ones((len(whitened), 1)), whitened])
     keys = KeyPair.generate()
     return seconds(lambda: LabelTrainer(matrix, labels, np.zeros(matrix.shape[1]), keys, config))

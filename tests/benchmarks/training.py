@@ -10,6 +10,7 @@ from typing import Any
 from coordinator.demo.federation import LABEL, PURPOSE, Federation, inferred_table
 from coordinator.demo.results import party_facts
 from coordinator.demo.setting import policy_rules
+from protocols.plan import Plan
 from tests.benchmarks.data import Columns, peers_columns, peers_folder, write_tables
 
 CHEETAH, SEMI2K = "secretflow-ss-cheetah", "secretflow-ss-semi2k"  # the latter with its trusted dealer
@@ -27,7 +28,8 @@ def train(columns: Columns, fractions: tuple[float, float, float], steps: int, p
         tables |= {name: inferred_table("platform", path, "id", None) for name, path in parts.items()}
         plan = root / "plan.toml"
         plan.write_text(_plan(tables, fractions, steps, variant), encoding="utf-8")
-        with Federation(root / "federation", tables, 1000, policy_rules(variant, 0, "owner")) as federation:
+        rules = policy_rules(Plan.from_toml_text(plan.read_text(encoding="utf-8"), plan.name))
+        with Federation(root / "federation", tables, 1000, rules) as federation:
             before = {party: _process(federation, party) for party in tables}
             summary = federation.run(plan, quiet=True)
             after = {party: _process(federation, party) for party in tables}

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,41 @@ def test_the_coordinator_sings_before_it_starts_anything(home, monkeypatch) -> N
     assert done.returncode == 1
     assert done.stderr.startswith("error: the coordinator does not start: a party's m-1.sealed below coordinator;")
     assert done.stderr.count("\n") == 1 and not (home / "logs").exists()
+
+
+def test_every_module_that_the_import_contract_forbids_is_refused_at_the_start() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [c for c in contracts if c["name"] == "the coordinator can hold no decryption key"]
+    assert set(contract["forbidden_modules"]) <= set(canary.DECRYPTORS)
+
+
+HUB = ("import sys; from coordinator.hub_main import main; sys.exit(main(['--home', HOME, '--port', '0', '--config', "
+       "FILE, '--registry', 'sqlite:///' + HOME + '/r.db']))")
+SERVER_APP = "from coordinator import server_app; server_app.main(None, None)"
+
+
+def started(home: Path, code: str, before: str) -> subprocess.CompletedProcess[str]:
+    """A process of the coordinator that has loaded something before."""
+    (home / "coordinator.toml").write_text("[listen]\n")
+    file = str(home / "coordinator.toml")
+    return subprocess.run([sys.executable, "-c", f"HOME, FILE = {str(home)!r}, {file!r}\n{before}\n{code}"], cwd=ROOT,
+                          env=clean_environment() | {"SEALSCORE_COORDINATOR": file}, capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+@pytest.mark.parametrize(("process", "code", "module"), [
+    ("hub", HUB, "tenseal"), ("ServerApp", SERVER_APP, "protocols.crypto.keys"),
+])
+def test_hub_and_server_app_do_not_start_with_a_decryptor_and_record_it(home, process, code, module) -> None:
+    done = started(home, code, f"import {module}")
+    sentence = f"the coordinator's {process} does not start: "
+    assert done.returncode == 1 and sentence in done.stderr.splitlines()[-1] and "is loaded" in done.stderr
+    (outcome,) = records(home)
+    assert outcome["process"] == process and outcome["succeeded"][0].endswith(" is loaded")
+    assert process != "hub" or (done.stderr.startswith(f"error: {sentence}") and done.stderr.count("\n") == 1)
+
+
+def test_a_server_app_that_loaded_nothing_goes_on_and_records_that(home) -> None:
+    done = started(home, SERVER_APP, "")
+    assert "does not start" not in done.stderr and done.returncode, "this one has no run to conduct"
+    assert [(outcome["process"], outcome["succeeded"]) for outcome in records(home)] == [("ServerApp", [])]

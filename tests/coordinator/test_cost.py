@@ -15,7 +15,7 @@ from coordinator.cost.schedule import Graph
 from coordinator.cost.workload import Machines, Overrides, Workload, workload
 from protocols.errors import ConfigError, UsageError
 from protocols.node.supervise import environment, script
-from protocols.plan import Plan
+from protocols.plan import ModelPlan, Plan
 
 PLAN = """
 purpose = "credit-scoring"
@@ -31,7 +31,7 @@ columns = ["d", "e", "f", "g"]
 table = "users"
 columns = ["h", "i", "j", "k", "l"]
 """
-ONE = Workload("train", ("bank",), ("platform",), (30_000,), (30_000,), 30_000, 13, (40,), 12, (40,), 8,
+ONE = Workload("train", ("bank",), ("platform",), (30_000,), (30_000,), 30_000, 13, (40,), 12, (40,), ModelPlan(),
                (0.7, 0.1, 0.2))
 WAN = Machines(bandwidth_mbit=100, rtt_ms=30)
 
@@ -126,6 +126,36 @@ def test_it_says_what_a_plan_may_not_be():
     assert not predicted(ONE).notes
 
 
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"activation": "deg3"}, []), ({"polish": 2}, []), ({"variant": "open-score"}, []), ({"release": "shared"}, []),
+    ({"variant": "open-score", "openings": 11}, ["11 openings", "at most 10 for 40 columns"]),
+    ({"encoding": "woe"}, ["53 coefficients and 400 event counts of bins would be refused"]),
+    ({"encoding": "woe", "woe_rho": 0.1}, []),
+])
+def test_every_variant_is_predicted_and_says_what_it_may_not_be(settings: dict, words: list[str]):
+    found = predicted(replace(ONE, model=ModelPlan(**settings), platform_bins=(400,)))
+    assert all(cost.seconds >= 0 for cost in found.phases.values()) and found.phases["train"].seconds > 0
+    assert bool(found.notes) == bool(words) and all(word in " ".join(found.notes) for word in words)
+
+
+def test_variants_differ_as_their_messages_do():
+    def train(**settings):
+        return predicted(replace(ONE, model=ModelPlan(**settings))).phases["train"]
+
+    strict = train()
+    assert train(variant="open-score").bytes_out("bank") < strict.bytes_out("bank") / 2
+    assert train(activation="deg1").seconds < strict.seconds < train(activation="deg3").seconds
+    assert train(polish=2).bytes_out("platform") > 3 * strict.bytes_out("platform")
+    assert train(release="shared").kinds["platform", "bank", "weights"] > 13 * 131_000
+
+
+def test_a_shared_model_is_scored_by_products():
+    own, shared = (predicted(replace(ONE, kind="score", model=ModelPlan(release=release))).phases["score"]
+                   for release in ("owner", "shared"))
+    assert own.bytes_out("bank") < 1000 < shared.bytes_out("bank")
+    assert shared.bytes_out("platform") > 10 * own.bytes_out("platform")
+
+
 # -- plans and catalogues
 
 
@@ -142,6 +172,9 @@ def test_rows_and_coefficients_come_from_the_catalogues():
     assert work.rows == (5_000,) and work.bank_table == (9_000,) and work.platform_table == 7_000
     assert work.bank_columns == 1 + (4 + 1) + 4 + 4
     assert work.platform_columns == (16, 20)
+    assert work.platform_bins == (20, 25)
+    woe = workload(parsed(PLAN + '[model]\nencoding = "woe"\n'), catalogues, Overrides())
+    assert woe.platform_columns == (4, 5) and woe.platform_bins == (20, 25)
     numeric = parsed(PLAN + '[model]\nencoding = "numeric"\n')
     assert workload(numeric, catalogues, Overrides()).platform_columns == (4, 5)
 

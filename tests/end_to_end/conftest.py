@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.demo.federation import Federation, Table
+from coordinator.demo.federation import TRIAL_RULES, Federation, Table
 from tests.end_to_end import support
 
 
@@ -24,10 +24,18 @@ def federation(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactor
         yield running
 
 
+@pytest.fixture(scope="module")
+def fed(
+    request: pytest.FixtureRequest, tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Federation]:
+    """A federation of the module's own, of its `tables`; `RULES` in the module: further lines of every policy."""
+    rules = [*TRIAL_RULES, *getattr(request.module, "RULES", ())]
+    with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000, rules=rules) as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def trained(federation: Federation, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Summary of one finished training in `federation`."""
     plan: Path = support.write_plan(tmp_path_factory.mktemp("plan") / "plan.toml")
-    summary = support.launch(federation, plan)
-    assert summary["exit_code"] == 0 and summary["state"] == "finished", summary["stderr"]
-    return summary
+    return support.finished(federation, plan)

@@ -13,8 +13,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from coordinator.demo.banks import split_bank
 from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Federation, Table
-from coordinator.demo.population import write_population
+from coordinator.demo.population import split_platform, write_population
 from protocols.node.at_rest import opened_fact, opened_half, run_box
 from protocols.node.identity_files import load_identity
 from protocols.node.supervise import environment, script
@@ -34,17 +35,26 @@ def small_tables(folder: Path, rows: int = ROWS, seed: int = 7) -> dict[str, Tab
     return {LABEL: Table(files.bank_table), FEATURE: Table(files.platform_table)}
 
 
+def split_tables(folder: Path, rows: int, platforms: int, banks: int = 1) -> dict[str, Table]:
+    """The same population in the hands of several platforms, each with some of the columns, and of several banks."""
+    files = write_population(folder, rows, seed=7)
+    bank = {name: Table(part.table) for name, part in split_bank(files, banks, seed=7).items()} if banks > 1 else \
+        {LABEL: Table(files.bank_table)}
+    return bank | {name: Table(part.table) for name, part in split_platform(files, platforms, seed=7).items()}
+
+
 def plan_text(
-    columns: dict[str, list[str]] | None = None, *, encoding: str = "numeric", steps: int = 6, bins: int = 3,
-    purpose: str = PURPOSE, release: str = "owner", minimum_intersection: int = 1000, seed: str = "1",
-    table: str = "customers", peer_deadline_s: int = 60, run_deadline_s: int = 600,
+    columns: dict[str, list[str]] | None = None, *, encoding: str = "numeric", activation: str = "anchored",
+    steps: int = 6, bins: int = 3, purpose: str = PURPOSE, release: str = "owner", minimum_intersection: int = 1000,
+    seed: str = "1", table: str = "customers", peer_deadline_s: int = 60, run_deadline_s: int = 600,
 ) -> str:
     """A training plan as TOML; small and quick unless told otherwise."""
     lines = [f'purpose = "{purpose}"', f'label_party = "{LABEL}"', f'feature_parties = ["{FEATURE}"]', ""]
     for party, names in (columns or COLUMNS).items():
         lines += [f"[parties.{party}]", f'table = "{table}"', f"columns = {json.dumps(names)}", ""]
     lines += [
-        "[model]", f'encoding = "{encoding}"', f"bins = {bins}", f"steps = {steps}", f'release = "{release}"', "",
+        "[model]", f'encoding = "{encoding}"', f"bins = {bins}", f"steps = {steps}", f'release = "{release}"',
+        f'activation = "{activation}"', "",
         "[alignment]", f"minimum_intersection = {minimum_intersection}", "",
         "[slices]", f'seed = "{seed}"', "",
         "[limits]", f"peer_deadline_s = {peer_deadline_s}", f"run_deadline_s = {run_deadline_s}", "",
@@ -87,6 +97,13 @@ def launch(federation: Federation, plan: Path, timeout_s: float = COMMAND_S) -> 
     done = sealscore("run", str(plan), "--json", federation=federation, timeout_s=timeout_s)
     summary = json.loads(done.stdout) if done.stdout else {"run": None, "state": "refused", "failure": None}
     return summary | {"exit_code": done.returncode, "stderr": done.stderr}
+
+
+def finished(federation: Federation, plan: Path, timeout_s: float = COMMAND_S) -> dict[str, Any]:
+    """`launch` of a run that must finish."""
+    summary = launch(federation, plan, timeout_s)
+    assert summary["exit_code"] == 0 and summary["state"] == "finished", summary["stderr"]
+    return summary
 
 
 def start(federation: Federation, plan: Path) -> str:

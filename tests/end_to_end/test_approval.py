@@ -3,33 +3,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
+from coordinator.demo.federation import FEATURE, LABEL, Federation
 from tests.end_to_end import support
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 WAIT_S = 400.0  # a whole training beside other tests
-
-
-class Supervised(Federation):
-    """Both parties want every run approved by a person."""
-
-    def prepare(self) -> None:
-        super().prepare()
-        for party in self.parties:
-            path = self.home(party) / "policy.toml"
-            path.write_text('approval = "human"\n' + path.read_text())
-
-
-@pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Supervised(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000) as running:
-        yield running
+RULES = ['approval = "human"']
 
 
 def at(fed: Federation, party: str, *words: str) -> dict[str, Any]:

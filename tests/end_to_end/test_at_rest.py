@@ -177,8 +177,10 @@ def test_keys_were_sealed_all_the_time_and_the_canary_sang(fed) -> None:
     federation, _ = fed
     for node in federation.nodes:
         assert set(protection.status(federation.home(node)).values()) == {"sealed"}
-    (canary,) = [r["body"] for r in support.audit_records(federation, "coordinator") if r["kind"] == "canary"]
+    canary, *processes = [r["body"] for r in support.audit_records(federation, "coordinator") if r["kind"] == "canary"]
     assert canary["succeeded"] == [] and canary["secrets_tried"] > 5
+    assert [body["process"] for body in processes[:2]] == ["hub", "ServerApp"]
+    assert not any(body["succeeded"] for body in processes)
 
 
 def test_the_evidence_verifies_with_the_canary_in_it(fed) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +34,7 @@ ROWS = 20_000  # with 6,000 chance alone moves the AUC of one step around the ba
 BAR = 0.003  # of AUC, to the pooled oracle
 EXACT = 0.001  # of AUC, to the same step in the clear: what shares and rounded scores cost
 RUN_S = 800.0
-
-
-class Covering(Federation):
-    """Every party's policy allows rows of people whom not all platforms know."""
-
-    def prepare(self) -> None:
-        super().prepare()
-        for party in self.parties:
-            path = self.home(party) / "policy.toml"
-            path.write_text('alignments = ["common", "covered"]\n' + path.read_text())
+RULES = ['alignments = ["common", "covered"]']
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +50,6 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
 
 
 @pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Covering(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def plan(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return support.plan_of(tables, tmp_path_factory.mktemp("p") / "plan.toml", "[model]", 'encoding = "numeric"',
                            "steps = 16", "[alignment]", 'rows = "covered"')
@@ -73,9 +57,7 @@ def plan(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def trained(fed: Federation, plan: Path) -> dict:
-    summary = support.launch(fed, plan, timeout_s=RUN_S)
-    assert summary["state"] == "finished", summary["stderr"]
-    return summary
+    return support.finished(fed, plan, RUN_S)
 
 
 @pytest.fixture(scope="module")

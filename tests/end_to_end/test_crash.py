@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from coordinator import launch
-from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
+from coordinator.demo.federation import FEATURE, LABEL, Federation
 from coordinator.options import opened
 from protocols.node.supervise import environment, script
 from tests.end_to_end import support
@@ -33,12 +33,6 @@ Place = Callable[[dict[str, Any]], bool]
 
 
 @pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Federation(tmp_path_factory.mktemp("c"), tables, minimum_rows=1000) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With many steps, so that there is time to kill somebody in the middle."""
     return support.write_plan(tmp_path_factory.mktemp("p") / "plan.toml", steps=24, peer_deadline_s=PEER_S)
@@ -46,9 +40,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(fed: Federation, plan: Path) -> dict[str, list[float]]:
-    summary = support.launch(fed, plan, timeout_s=RUN_S)
-    assert summary["state"] == "finished", summary["stderr"]
-    return coefficients(fed, summary["run"])
+    return coefficients(fed, support.finished(fed, plan, RUN_S)["run"])
 
 
 def coefficients(fed: Federation, run: str) -> dict[str, list[float]]:

@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
-from coordinator.demo.setting import policy_rules
 from parties.runtime.preparation import prepare
 from parties.runtime.tables import TableConfig, load_table
 from protocols.plan import Plan
@@ -18,8 +16,9 @@ from protocols.scorecard import logistic
 from protocols.state import unpack
 from tests.end_to_end import support
 
-RUN_S = 400.0
+RUN_S = 500.0
 WITHIN = 1e-3
+RULES = ['variants = ["strict", "open-score"]', "maximum_polish = 2"]
 MODEL = ("[model]", 'encoding = "numeric"')
 
 
@@ -29,18 +28,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
 
 
 @pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    rules = [*policy_rules("open-score", 0, "owner"), "maximum_polish = 2"]
-    with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000, rules=rules) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def polished(fed: Federation, tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> dict:
     path = support.plan_of(tables, tmp_path_factory.mktemp("p") / "plan.toml", *MODEL, "polish = 2", "l2 = 0.02")
-    summary = support.launch(fed, path, timeout_s=RUN_S)
-    assert summary["state"] == "finished", summary["stderr"]
-    return summary | {"plan": Plan.from_toml_text(path.read_text())}
+    return support.finished(fed, path, RUN_S) | {"plan": Plan.from_toml_text(path.read_text())}
 
 
 @pytest.mark.slow

@@ -4,15 +4,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from coordinator.demo.banks import split_bank
 from coordinator.demo.federation import Federation, Table
-from coordinator.demo.population import split_platform, write_population
 from protocols.crypto.zero_sharing import Circle
 from protocols.state import unpack
 from tests.end_to_end import support
@@ -34,13 +31,7 @@ PASSES = 6 + 12
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
-    return made_tables(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000) as running:
-        yield running
+    return support.split_tables(tmp_path_factory.mktemp("data"), 9000, len(PLATFORMS), len(BANKS))
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +43,7 @@ def plan(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def trained(fed: Federation, plan: Path) -> dict:
-    summary = support.launch(fed, plan, timeout_s=RUN_S)
-    assert summary["state"] == "finished", summary["stderr"]
-    return summary
+    return support.finished(fed, plan, RUN_S)
 
 
 @pytest.mark.slow
@@ -151,10 +140,3 @@ def test_a_bank_that_stays_away_is_named_and_the_others_may_go_on_without_it(fed
         wait_up(fed, "bank-2", pid)
     again = support.sealscore("runs", "resume", run, "--json", federation=fed, timeout_s=RUN_S)
     assert again.returncode == 0, again.stderr
-
-
-def made_tables(folder: Path) -> dict[str, Table]:
-    files = write_population(folder, 9000, seed=7)
-    banks = split_bank(files, len(BANKS), seed=7)
-    platforms = split_platform(files, len(PLATFORMS), seed=7)
-    return {name: Table(part.table) for name, part in (banks | platforms).items()}

@@ -6,14 +6,12 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coordinator.demo.federation import LABEL, Federation, Table
-from coordinator.demo.population import split_platform, write_population
 from parties.runtime.preparation import partial_scores
 from parties.runtime.tables import TableConfig, load_table
 from protocols.psi.identifiers import normalise
@@ -39,15 +37,7 @@ BAR = 0.003
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
-    files = write_population(tmp_path_factory.mktemp("data"), 6000, seed=7)
-    parts = split_platform(files, len(PLATFORMS), seed=7)
-    return {LABEL: Table(files.bank_table)} | {name: Table(part.table) for name, part in parts.items()}
-
-
-@pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000) as running:
-        yield running
+    return support.split_tables(tmp_path_factory.mktemp("data"), 6000, len(PLATFORMS))
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +48,7 @@ def plan(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def trained(fed: Federation, plan: Path) -> dict:
-    summary = support.launch(fed, plan, timeout_s=RUN_S)
-    assert summary["state"] == "finished", summary["stderr"]
-    return summary
+    return support.finished(fed, plan, RUN_S)
 
 
 def coefficients(fed: Federation, run: str) -> np.ndarray:

@@ -4,26 +4,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
-from coordinator.demo.setting import policy_rules
+from coordinator.demo.federation import FEATURE, LABEL, Federation
 from tests.end_to_end import support
 from tests.end_to_end.test_crash import ENDED, PEER_S, node_pid, reached, wait_ended, wait_for
 from tests.end_to_end.test_shared_release import score, scores_in_the_clear
 from tests.protocols.sharedscore.test_scores import PRECISION
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Federation(tmp_path_factory.mktemp("c"), tables, minimum_rows=1000,
-                    rules=policy_rules("strict", 0, "shared")) as running:
-        yield running
+RULES = ['release = ["shared"]']
 
 
 def test_killed_nodes_train_and_score_the_same_model(fed: Federation, tables: dict, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
+from coordinator.demo.federation import FEATURE, LABEL, TRIAL_RULES, Federation, Table
 from parties.runtime.preparation import columns_of
 from parties.runtime.tables import TableConfig, load_table
 from parties.runtime.vault import Vault
@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 def sharing(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     """A federation whose policies allow both kinds of release."""
     folder = tmp_path_factory.mktemp("sharing")
-    with Federation(folder, tables, minimum_rows=1000, rules=['release = ["owner", "shared"]']) as running:
+    rules = [*TRIAL_RULES, 'release = ["owner", "shared"]']
+    with Federation(folder, tables, minimum_rows=1000, rules=rules) as running:
         yield running
 
 
@@ -39,9 +40,7 @@ def sharing(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) 
 def trained(sharing: Federation, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One finished training with shared weights; it has too few rows for the released coefficients of a second one."""
     plan = support.write_plan(tmp_path_factory.mktemp("plan") / "plan.toml", release="shared")
-    summary = support.launch(sharing, plan)
-    assert summary["exit_code"] == 0 and summary["state"] == "finished", summary["stderr"]
-    return summary
+    return support.finished(sharing, plan)
 
 
 def shares(federation: Federation, party: str, model_id: str) -> Path:

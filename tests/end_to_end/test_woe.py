@@ -2,14 +2,12 @@
 run may ask for."""
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coordinator.demo.federation import LABEL, Federation, Table
-from coordinator.demo.population import split_platform, write_population
 from parties.runtime.preparation import slices_of
 from parties.runtime.tables import Table as Loaded
 from parties.runtime.tables import TableConfig, load_table
@@ -25,15 +23,7 @@ RUN_S = 400.0
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
-    files = write_population(tmp_path_factory.mktemp("data"), 12_000, seed=7)
-    parts = split_platform(files, len(PLATFORMS), seed=7)
-    return {LABEL: Table(files.bank_table)} | {name: Table(part.table) for name, part in parts.items()}
-
-
-@pytest.fixture(scope="module")
-def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000) as running:
-        yield running
+    return support.split_tables(tmp_path_factory.mktemp("data"), 12_000, len(PLATFORMS))
 
 
 def plan_of(tables: dict[str, Table], folder: Path, *settings: str) -> Path:
@@ -46,9 +36,7 @@ def run(fed: Federation, tables: dict[str, Table], folder: Path, *settings: str)
 
 @pytest.fixture(scope="module")
 def trained(fed: Federation, tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> dict:
-    summary = run(fed, tables, tmp_path_factory.mktemp("p"), "bins = 3")
-    assert summary["state"] == "finished", summary["stderr"]
-    return summary
+    return support.finished(fed, plan_of(tables, tmp_path_factory.mktemp("p"), "bins = 3"), RUN_S)
 
 
 def encoders(fed: Federation, run_id: str) -> dict[str, Encoder]:

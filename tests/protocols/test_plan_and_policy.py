@@ -227,7 +227,7 @@ def model(text: str) -> tuple[str, str]:
     (PLAN, model('variant = "open-score"\npolish = 1'), "belongs to variant = 'strict'"),
     (PLAN, model('variant = "open-score"\nrelease = "shared"'), "opens no score of a training row"),
     (PLAN, model('polish = 1\nrelease = "shared"'), "opens no score of a training row"),
-    (PLAN, model("polish = 3"), "polish"), (PLAN, model('variant = "open"'), "variant"),
+    (PLAN, model("polish = 4"), "polish"), (PLAN, model('variant = "open"'), "variant"),
     (PLAN, model("openings = 17"), "openings"),
 ])
 def test_training_scores_open_where_the_protocol_can_limit_it(text, change, told):
@@ -244,7 +244,7 @@ def test_several_platforms_have_no_open_score_variant_but_can_polish():
 
 def test_what_a_policy_opens_it_opens_by_name():
     polish, open_score = plan(polish=1), plan(variant="open-score", openings=5)
-    assert (polish.model.score_openings, polish.model.all_steps) == (1, 28)
+    assert (polish.model.score_openings, polish.model.all_steps) == (1, 64)
     assert (open_score.model.score_openings, plan().model.score_openings) == (5, 0)
     policy("maximum_polish = 1\n" + POLICY).check(polish, "bank")
     policy('variants = ["open-score"]\n' + POLICY).check(open_score, "bank")

@@ -256,8 +256,8 @@ WORDS_EN: dict[str, Any] = {
         "sensitivity_allowed": "Columns of these levels may take part: {value}.",
         "maximum_message_bytes": "A message of more than {value} bytes is refused.",
         "tile_cache_bytes": "Working memory for prepared columns: {value} bytes (says nothing about privacy).",
-        "minimum_change_rows": "Between two trainings the people shared with a peer are the same, or differ by at "
-                               "least {value}.",
+        "minimum_change_rows": "Between two trainings the people shared with a peer, and those taken of a bank, are "
+                               "the same, or differ by at least {value}.",
         "parameter_sets": "Encryption may use these parameter sets: {value}.",
         "columns": "Only these columns may take part, by table and at most at the level given (none: all declared "
                    "ones): {value}.",

@@ -235,7 +235,8 @@ WORDS_ZH: dict[str, Any] = {
         "sensitivity_allowed": "可以参与的列的敏感级别：{value}。",
         "maximum_message_bytes": "超过 {value} 字节的消息一律拒绝。",
         "tile_cache_bytes": "处理后各列的工作内存：{value} 字节（与隐私无关）。",
-        "minimum_change_rows": "两次训练之间，与同一方共有的人要么完全相同，要么至少相差 {value} 人。",
+        "minimum_change_rows": "两次训练之间，与同一方共有的人、以及训练取用的某银行的人，"
+                               "要么完全相同，要么至少相差 {value} 人。",
         "parameter_sets": "加密可以使用的参数集：{value}。",
         "columns": "只有下列列可以参与（按表列出，并注明最高级别；“无”表示所有已声明的列）：{value}。",
         "approval": "符合本策略的任务的同意方式：{value}（auto：立即同意；human：须经本节点人员批准）。",

@@ -96,7 +96,11 @@ def boot(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
         write_policy(home, fingerprint(load_identity(home.parent / "platform").public), more)
         (home / "state").mkdir(mode=0o700, exist_ok=True)
         running.append(Daemon(LoadedParty(home / "bank.toml", "bank"), BankSide))
-        running[-1].start()
+        try:
+            running[-1].start()
+        except SealscoreError:
+            running.pop().stop()  # as `serve` does
+            raise
         return running[-1]
 
     yield start

@@ -273,3 +273,9 @@ def test_an_encoder_of_an_earlier_version_has_no_column_of_the_unknown():
     assert raw.pop("coverage") is None and Encoder.from_json(raw) == encoder
     with pytest.raises(ConfigError, match="coverage"):
         Encoder.from_json(raw | {"coverage": {"known": 3, "unknown": 0}})
+
+
+def test_a_kept_encoder_that_is_wrong_is_one_short_sentence() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Encoder.from_json(_spoil(lambda raw: raw["columns"][0].update(coding="a" * 70_000)))
+    assert len(str(refused.value)) < 500

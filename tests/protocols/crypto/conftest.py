@@ -1,16 +1,17 @@
-"""One key pair for all tests of this folder: keys cost half a second."""
+"""One key pair for all tests of this folder."""
 from __future__ import annotations
 
 import pytest
 
 from protocols.crypto.keys import KeyPair, PeerKeys
+from tests.keys import key_pair, peer_keys
 
 
 @pytest.fixture(scope="session")
 def keys() -> KeyPair:
-    return KeyPair.generate()
+    return key_pair("bank")
 
 
 @pytest.fixture(scope="session")
-def peer(keys: KeyPair) -> PeerKeys:
-    return PeerKeys.from_bytes(keys.public_bytes())
+def peer() -> PeerKeys:
+    return peer_keys("bank")

@@ -13,15 +13,20 @@ side = st.one_of(st.integers(1, 40), st.integers(1, 40_000), st.sampled_from([10
 names = st.sampled_from(["tile", "column", "compact"])
 
 
+def assert_partition(parts: list[slice], size: int) -> None:
+    """Together they are 0 to `size` - 1, in order."""
+    everything = np.arange(size)
+    assert np.array_equal(np.concatenate([everything[part] for part in parts]), everything)
+
+
 @settings(max_examples=200, deadline=None)
 @given(side, side, names)
 def test_chunks_blocks_and_positions_partition(rows: int, columns: int, name: str):
     plan = layout_of((rows, columns), name)
-    chunks = np.concatenate([np.arange(columns)[plan.chunk(j)] for j in range(plan.uploads)])
-    assert np.array_equal(chunks, np.arange(columns))
-    assert all(plan.chunk(j).stop - plan.chunk(j).start <= DEGREE for j in range(plan.uploads))
-    blocks = np.concatenate([np.arange(rows)[plan.block(b)] for b in range(plan.replies)])
-    assert np.array_equal(blocks, np.arange(rows))
+    chunks = [plan.chunk(j) for j in range(plan.uploads)]
+    assert_partition(chunks, columns)
+    assert all(chunk.stop - chunk.start <= DEGREE for chunk in chunks)
+    assert_partition([plan.block(b) for b in range(plan.replies)], rows)
     for b in {0, plan.replies - 1}:
         positions = plan.positions(b)
         assert len(positions) == plan.block(b).stop - plan.block(b).start

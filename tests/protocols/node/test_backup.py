@@ -79,7 +79,8 @@ def test_a_restored_node_is_the_node_without_what_must_not_be_there(home, tmp_pa
     assert load_identity(tmp_path / "new").public == load_identity(home).public
     assert not [name for name in names(home) if name.startswith(".backup")]
     with AuditLog(tmp_path / "new/state/audit", "bank", load_identity(home)) as log:
-        assert log.size == 2
+        assert [record.kind for record in log.records()] == ["log", "run", "state"]
+        assert list(log.records())[2].body == {"event": "restored", "made_at": done.made_at}
 
 
 def test_no_mask_of_an_unfinished_run_is_in_the_file(home, tmp_path):

@@ -1,16 +1,17 @@
-"""Keys for all trainings of this folder: a pair costs half a second. In the product every training makes its own."""
+"""Keys for all trainings of this folder."""
 from __future__ import annotations
 
 import pytest
 
 from protocols.crypto.keys import KeyPair
+from tests.keys import key_pair
 
 
 @pytest.fixture(scope="session")
 def bank_keys() -> KeyPair:
-    return KeyPair.generate()
+    return key_pair("bank")
 
 
 @pytest.fixture(scope="session")
 def platform_keys() -> KeyPair:
-    return KeyPair.generate()
+    return key_pair("platform")

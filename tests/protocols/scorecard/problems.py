@@ -1,14 +1,15 @@
 """Small joint training problems, the two roles on them, and the same algorithm on the joined plaintext in floats."""
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair
 from protocols.scorecard import layout as fixed
-from protocols.scorecard import logistic
+from protocols.scorecard import logistic, reopening
 from protocols.scorecard.feature_party import FeatureTrainer, feature_trainer
 from protocols.scorecard.label_party import LabelTrainer
 from protocols.scorecard.training import TrainingConfig
@@ -70,6 +71,22 @@ def problem(rows: int, bank: int, platform: int, *, steps: int = 2, l2: float = 
     return Problem(*(Whitening.fit(side).transform(side) for side in sides), labels, steps, l2)
 
 
+class Anchored(Protocol):
+    """A least-squares problem in floats: columns (n, d), slope and offset (n,), start (d,)."""
+
+    columns: np.ndarray
+    slope: np.ndarray
+    offset: np.ndarray
+    start: np.ndarray
+
+
+class Steps(Protocol):
+    """What of a training's settings the steps depend on."""
+
+    steps: int
+    l2: float
+
+
 @dataclass(frozen=True)
 class Reference:
     """The anchored problem in floats: inputs rounded as the layout rounds them, arithmetic exact."""
@@ -118,17 +135,37 @@ def largest_eigenvalue(task: Problem) -> float:
 
 def trained_in_floats(task: Problem, grid: int) -> np.ndarray:
     """(1 + d_bank + d_platform,): the accelerated steps for the announced grid, step constants as in the layout."""
-    at, rows = reference(task), len(task.labels)
+    return accelerated(reference(task), len(task.labels), task, grid)
+
+
+def polished_in_floats(task: Problem, grid: int, seed: int = 0) -> np.ndarray:
+    """(1 + d_bank + d_platform,): those steps, then after each noisy opening of the scores `polish_steps` more."""
+    at, rng, rows = reference(task), np.random.default_rng(seed), len(task.labels)
+    w = accelerated(at, rows, task, grid, momentum=fixed.POLISH_MOMENTUM)
+    for _ in range(task.polish):
+        scores = at.columns @ w + rng.uniform(-(2.0**-17), 2.0**-17, rows)
+        slope = reopening.secant_slopes(scores, task.labels, task.l2)
+        offset = logistic.sigmoid(scores) - slope * scores - task.labels
+        at = replace(at, slope=slope, offset=offset, start=w)
+        w = accelerated(at, rows, replace(task, steps=task.polish_steps), grid, momentum=fixed.POLISH_MOMENTUM)
+    return w
+
+
+def accelerated(
+    at: Anchored, rows: int, task: Steps, grid: int, constants: int = 1, momentum: int = fixed.MOMENTUM
+) -> np.ndarray:
+    """The steps from `at.start`; `rows`: declared; `constants`: leading columns without ridge."""
     rate, bits = fixed.learning_rate(grid, task.l2), fixed.choose(rows, len(at.start), task.steps)
     shift = 2.0 ** (bits.weight_bits - bits.gradient_bits)
     step, ridge = fixed.step_scales(bits, rate, rows, task.l2)
     w = old = at.start
     for _ in range(task.steps):
-        v = w + fixed.MOMENTUM / 16 * (w - old)
+        v = w + momentum / 16 * (w - old)
         gradient = at.columns.T @ (at.slope * (at.columns @ v) + at.offset)
         new = v - step.constant / 2.0**step.shift / shift * gradient
         if ridge is not None:
-            new[1:] -= (ridge.constant / 2.0**ridge.shift * 2.0**fixed.MOMENTUM_BITS * v)[1:]
+            shrink = ridge.constant / 2.0**ridge.shift * 2.0**fixed.MOMENTUM_BITS * v
+            new[constants:] -= shrink[constants:]
         old, w = w, new
     return w
 

@@ -23,6 +23,7 @@ from protocols.scorecard.feature_party import feature_trainer
 from protocols.scorecard.label_party import LabelTrainer
 from protocols.scorecard.training import BACKWARD, TrainingConfig, even_start
 from protocols.scorecard.whitening import Whitening
+from tests.protocols.scorecard.problems import accelerated
 from tests.protocols.scorecard.simulator import Network, drive_all
 from tests.protocols.scorecard.test_training import GRID_DOUBT, PRECISION
 from tests.protocols.scorecard.test_training_many import Recorded, flipped
@@ -159,19 +160,7 @@ class Pooled:
         return 2 * self.reference * float(np.linalg.norm(vector) / np.linalg.norm(before))
 
     def trained(self, grid: int) -> np.ndarray:
-        task, bits = self.task, self.layout
-        rate, shift = fixed.learning_rate(grid, task.l2), 2.0 ** (bits.weight_bits - bits.gradient_bits)
-        step, ridge = fixed.step_scales(bits, rate, self.declared, task.l2)
-        w = old = self.start
-        for _ in range(task.steps):
-            v = w + fixed.MOMENTUM / 16 * (w - old)
-            gradient = self.columns.T @ (self.slope * (self.columns @ v) + self.offset)
-            new = v - step.constant / 2.0**step.shift / shift * gradient
-            if ridge is not None:
-                shrink = ridge.constant / 2.0**ridge.shift * 2.0**fixed.MOMENTUM_BITS * v
-                new[task.constants:] -= shrink[task.constants:]
-            old, w = w, new
-        return w
+        return accelerated(self, self.declared, self.task, grid, self.task.constants)
 
 
 def assert_the_pooled_model(task: Banks, roles: dict) -> None:

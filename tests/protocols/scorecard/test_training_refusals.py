@@ -7,7 +7,7 @@ import pytest
 
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage
-from protocols.role import Message
+from protocols.role import Message, Role
 from protocols.scorecard.training import SETUP
 from tests.protocols.scorecard.problems import problem
 from tests.protocols.scorecard.simulator import drive
@@ -36,6 +36,16 @@ def malformed(message: Message, sender: str) -> list[tuple[str, Message]]:
     return found
 
 
+def assert_only_this_is_taken(receiver: Role, message: Message, sender: str) -> None:
+    """Every variant of the message that is due is refused and changes nothing."""
+    before = receiver.snapshot()
+    for what, variant in malformed(message, sender):
+        with pytest.raises(MalformedMessage):
+            receiver.handle(variant)
+            pytest.fail(f"{message.kind}: {what} was taken")
+        assert receiver.snapshot() == before, f"{message.kind}: {what} changed the state"
+
+
 def test_at_every_point_only_the_message_that_is_due_is_taken(bank_keys, platform_keys) -> None:
     task, checked = problem(220, 2, 2, steps=1, seed=31), set()
     roles = {"bank": task.label_trainer(bank_keys), "platform": task.feature_trainer(platform_keys)}
@@ -45,12 +55,7 @@ def test_at_every_point_only_the_message_that_is_due_is_taken(bank_keys, platfor
         if (message.peer, message.kind, receiver.progress[0] in (0, 6)) in checked:
             return
         checked.add((message.peer, message.kind, receiver.progress[0] in (0, 6)))
-        before = receiver.snapshot()
-        for what, variant in malformed(message, sender):
-            with pytest.raises(MalformedMessage):
-                receiver.handle(variant)
-                pytest.fail(f"{message.kind}: {what} was taken")
-            assert receiver.snapshot() == before, f"{message.kind}: {what} changed the state"
+        assert_only_this_is_taken(receiver, message, sender)
 
     drive(*roles.values(), on_message=on_message)
     assert {kind for _, kind, _ in checked} == set(KINDS[:12])

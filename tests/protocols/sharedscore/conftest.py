@@ -4,13 +4,14 @@ from __future__ import annotations
 import pytest
 
 from protocols.crypto.keys import KeyPair
+from tests.keys import key_pair
 from tests.protocols.scorecard.problems import problem
 from tests.protocols.sharedscore.shared_models import Trained, train
 
 
 @pytest.fixture(scope="session")
 def all_keys() -> dict[str, KeyPair]:
-    return {"bank": KeyPair.generate(), "platform": KeyPair.generate()}
+    return {name: key_pair(name) for name in ("bank", "platform")}
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from protocols.commons.privacy import noise_variance
-from protocols.crypto.keys import KeyPair
 from protocols.crypto.product import MatrixTiles
 from protocols.crypto.ring import RING
 from protocols.errors import ConfigError, MalformedMessage, PolicyRefused
@@ -17,6 +16,7 @@ from protocols.woe import messages as m
 from protocols.woe.feature_party import FeatureWoe
 from protocols.woe.label_party import LabelWoe, WoeSettings
 from protocols.woe.one_hot import OneHotTiles
+from tests.keys import key_pair
 from tests.protocols.scorecard.simulator import drive
 
 TAG = bytes(range(32))
@@ -25,7 +25,7 @@ TAG = bytes(range(32))
 @pytest.fixture(autouse=True, scope="module")
 def one_key_pair():
     """Keys take 0.4 s to make; what is tested here does not depend on their being fresh."""
-    keys = KeyPair.generate()
+    keys = key_pair("bank")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(label_party.KeyPair, "generate", classmethod(lambda cls: keys))
         yield
