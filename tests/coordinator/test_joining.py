@@ -71,7 +71,7 @@ def test_the_starters_are_sound_once_their_comments_are_taken_away(trial):
     head = re.sub(r"^# (?=name|fingerprint)", "", node[:start], flags=re.M)
     party = PartyConfig.from_toml_text(head + re.sub(r"^# ?", "", node[start:], flags=re.M))
     assert party.tables["customers"].label == "default"
-    assert party.coordinator.fingerprint == load_identity(trial.home("coordinator")).fingerprint
+    assert party.coordinator.fingerprint == load_identity(trial.config.parent).fingerprint
 
 
 def test_keys_are_never_overwritten(trial, capsys):
