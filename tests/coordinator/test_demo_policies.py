@@ -19,7 +19,8 @@ ASKED = {
     "one polish": {"polish": 1}, "two polishes": {"polish": 2}, "more steps": {"steps": 21},
 }
 # plans that ask for less are within the policy
-WITHIN = {"one polish": {"usual"}, "two polishes": {"one polish", "usual"}, "more steps": {"usual"}}
+WITHIN = {"one polish": {"more steps", "usual"}, "two polishes": {"one polish", "more steps", "usual"},
+          "more steps": {"usual"}}
 PEERS = {FEATURE: "a" * 64}
 
 
