@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_LOCKED := $(PIP) install --quiet --require-hashes --no-deps --only-binary :all:
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --dist loadscope --numprocesses
-PROTOS := $(sort $(shell find protocols -name '*.proto'))
+PROTOS := $(sort $(shell find protocols parties -name '*.proto'))
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I .
 
 IS_311 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
