@@ -42,7 +42,7 @@ class Kind:
     """One kind of opening. `routes`: who gives it to whom; `rows`: whose people it is about."""
 
     name: str
-    run: Literal["train", "score"] | None  # None: runs of every kind
+    run: Literal["train", "score", "online"] | None  # None: runs of every kind; online: between runs, one by one
     phase: str
     what: str
     routes: tuple[tuple[Seat, Seat], ...]
@@ -91,6 +91,14 @@ TABLE = (
          "1/32; training rows may be among them", TO_BANK, "scored", True, "scorecard", release="owner"),
     Kind("shared.batch", "score", "score", JOINT_SCORE.format("scored") + "; training rows may be among them", TO_BANK,
          "scored", True, "sharedscore", release="shared"),
+    Kind("online.score", "online", "online", "the platform's part of one person's score, in steps of 1/32", TO_BANK,
+         "scored", True, "scoring", in_parts=True, release="owner"),
+    Kind("shared.online", "online", "online", JOINT_SCORE.format("asked"), TO_BANK, "scored", True, "sharedscore",
+         in_parts=True, release="shared"),
+    Kind("online.lacks", "online", "online", "names of what there is too little of in one person's data", TO_BANK,
+         "scored", True, "scoring", in_parts=True),
+    Kind("online.fraud", "online", "online", "the platform's own fraud score of one person, in steps of 1/32", TO_BANK,
+         "scored", True, "scoring", in_parts=True),
 )
 KINDS = {kind.name: kind for kind in TABLE}
 

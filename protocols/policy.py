@@ -37,7 +37,7 @@ class Policy(Strict):
     version: Literal[1] = 1
     purposes: tuple[str, ...] = Field(min_length=1, description="purposes a run may declare")
     peers: dict[Name, PeerPolicy] = Field(min_length=1)
-    kinds: tuple[Literal["train", "score"], ...] = ("train",)
+    kinds: tuple[Literal["train", "score", "online", "fraud"], ...] = ("train",)
     encodings: tuple[Literal["dummy", "numeric", "woe"], ...] = ("dummy",)
     activations: tuple[Literal["anchored", "deg1", "deg3"], ...] = ("anchored",)
     alignments: tuple[Literal["common", "covered"], ...] = ("common",)
@@ -59,9 +59,10 @@ class Policy(Strict):
                                           "counts too")
     minimum_columns: int = Field(4, ge=1, description="columns behind an opened score: one alone would show its bins")
     maximum_snapshots_per_person: int = Field(12, ge=1, description="versions of a person's data that one model with "
-                                              "shared weights may score")
+                                              "shared weights, or any model online, may score")
+    maximum_scores_per_person_per_day: int = Field(10, ge=1, description="online scores of one person in a day (UTC)")
     minimum_change_rows: int = Field(1000, ge=1, description="between two trainings the people shared with a peer, and "
-                                     "those taken of a bank, are the same, or differ by at least so many")
+                                      "those taken of a bank, are the same, or differ by at least so many")
     parameter_sets: tuple[Literal["product", "slots"], ...] = ("product", "slots")
     sensitivity_allowed: tuple[Level, ...] = ("C1", "C2")
     columns: dict[Name, dict[Column, Level]] = Field({}, description="by table: the only columns that may take part, "

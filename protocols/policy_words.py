@@ -14,7 +14,8 @@ from protocols.policy import PeerPolicy, Policy
 SENTENCES: dict[str, str] = {
     "purposes": "A run may declare only one of these purposes: {value}.",
     "peers": "Only these parties may take part, each with the identity key whose fingerprint is pinned: {value}.",
-    "kinds": "Runs of these kinds may be started: {value} (train makes a model, score opens scores of common people).",
+    "kinds": "These kinds of work may be asked for: {value} (train makes a model, score opens scores of common people, "
+             "online answers for one applicant at a time, fraud lets such answers carry this platform's fraud score).",
     "encodings": "Columns may be turned into numbers in these ways: {value}.",
     "alignments": "Whose rows a run may take: {value} (common: known to all platforms; covered: to at least one).",
     "release": "Who may get the coefficients of a model: {value} (owner: each party those of its own columns; shared: "
@@ -37,8 +38,9 @@ SENTENCES: dict[str, str] = {
     "maximum_opened_rank": "Openings of training scores that share a person, all runs added up, may come to at most "
                            "{value:g} of the number of this platform's whitened columns.",
     "minimum_columns": "An opened score of this party must rest on at least {value} of its columns.",
-    "maximum_snapshots_per_person": "A model whose weights stay shared may score a person under at most {value} "
-                                    "versions of the data.",
+    "maximum_snapshots_per_person": "A model whose weights stay shared, or any model online, may score a person under "
+                                    "at most {value} versions of the data.",
+    "maximum_scores_per_person_per_day": "Online, a person may be scored at most {value} times in a day (UTC).",
     "minimum_change_rows": "Between two trainings the people shared with a peer, and those taken of a bank, are the "
                            "same or differ by at least {value}.",
     "parameter_sets": "Encryption may use these parameter sets: {value} (product: 178 bits of modulus, slots: 218, "

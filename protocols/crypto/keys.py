@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 
+import numpy as np
 import tenseal.sealapi as seal
 
 from protocols.crypto import seal_objects as so
@@ -88,6 +90,18 @@ class KeyPair:
     def public_bytes(self) -> bytes:
         """What the peer gets: seeds and first polynomials of all public and Galois keys (5.8 MB), always the same."""
         return self._public
+
+    @cached_property
+    def turned_secret(self) -> Array:
+        """The secret polynomial s of the matrix product as -s_0 … -s_(N-1), s_0 … s_(N-1), float64 (2N,): for single
+        coefficients of a product with s."""
+        product = so.product_scheme()
+        words = self._secrets[0][: len(product.parameters.data_primes)]
+        pair = so.ciphertext(product, np.stack([words, words]), ntt=True)
+        product.evaluator.transform_from_ntt_inplace(pair)
+        first = so.ciphertext_words(pair, len(words))[0, 0]
+        secret = np.where(first > 1, -1.0, first.astype(np.float64))
+        return np.concatenate([-secret, secret])
 
     def seeded_zero(self) -> so.SeededPart:
         """A new encryption of zero at data level, (c0 words, seed of c1), never handed out twice."""

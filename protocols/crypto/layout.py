@@ -14,6 +14,8 @@ the fold: matrices with equally many rows then have replies that can be added up
 
 "column" is a tile one column wide: one upload per column, whatever the number of rows, so that uploads made once serve
 any matrix of these columns; one reply per N rows, the fewest there can be.
+
+"row" is a tile of whole rows: one polynomial for the vector and one reply per N/columns rows, the fastest for few rows.
 """
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ import numpy as np
 
 from protocols.crypto.params import DEGREE
 
-LayoutName = Literal["tile", "column", "compact", "dot1", "dot2", "dot4", "dot8"]
+LayoutName = Literal["tile", "column", "row", "compact", "dot1", "dot2", "dot4", "dot8"]
 LARGEST_COMPACT = 1024
 """Dot products packed, or columns expanded, at most: bounds the evaluator's memory by 268 MB."""
 FOLDS = (1, 2, 4, 8)
@@ -126,6 +128,12 @@ def _put(out: np.ndarray, exponents: np.ndarray, values: np.ndarray) -> None:
     out[exponents % DEGREE] = np.where(exponents < 0, -values.astype(np.int64), values)
 
 
+def _whole_rows(rows: int, columns: int) -> Layout:
+    if columns > DEGREE:
+        raise ValueError(f"expected at most {DEGREE} columns in one polynomial, got {columns}")
+    return Layout("tile", rows, columns, columns_per_tile=columns, rows_per_tile=DEGREE // columns)
+
+
 _SWITCH_COST, _REPLY_COST, _UPLOAD_COST = 4, 10, 8
 """Relative costs, bytes included, of one item of packing or expansion (key switch, transforms), of a reply (fresh
 zero, mask, decryption) and of an upload."""
@@ -166,6 +174,8 @@ def layout_of(shape: tuple[int, int], name: LayoutName) -> Layout:
         return _dot(rows, columns, int(name[3:]))
     if name == "column":
         return Layout("tile", rows, columns, columns_per_tile=1, rows_per_tile=DEGREE)
+    if name == "row":
+        return _whole_rows(rows, columns)
     if name == "compact" and min(shape) <= LARGEST_COMPACT:
         return min((_compact(rows, columns, fold) for fold in FOLDS), key=_compact_cost)
     width = _tile_columns(rows, columns)

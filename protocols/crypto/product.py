@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import tenseal.sealapi as seal
@@ -164,9 +164,22 @@ def answer(
     MalformedMessage on a request of another length or tag, with residues that are not below their primes, or with a
     seed used twice.
     """
+    return _answered(tiles, partial(masked_replies, tiles, peer, own_share, request), coding)
+
+
+def answer_with(
+    tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext], coding: ReplyCoding
+) -> tuple[bytes, Array]:
+    """As `answer`, of operands that are ready: `prepared.py` keeps those of an upload that serves many calls."""
+    return _answered(tiles, partial(_replies, tiles, peer, operands), coding)
+
+
+def _answered(
+    tiles: MatrixTiles, replies: Callable[[Array], Iterable[tuple[Array, Array]]], coding: ReplyCoding
+) -> tuple[bytes, Array]:
     mask = RING.random(tiles.shape[0])
     pieces = [coding.tag]
-    for second, first in masked_replies(tiles, peer, own_share, request, mask):
+    for second, first in replies(mask):
         pieces += [_encode(second, coding), _encode(first, coding)]
     return b"".join(pieces), mask
 
@@ -178,8 +191,13 @@ def masked_replies(
 
     `mask`: (2, rows), uniform modulo Q to everybody but those who may know the result, and never used again.
     """
+    return _replies(tiles, peer, _operands(tiles.layout, own_share, request), mask)
+
+
+def _replies(
+    tiles: MatrixTiles, peer: PeerKeys, operands: list[seal.Ciphertext], mask: Array
+) -> Iterable[tuple[Array, Array]]:
     plan = tiles.layout
-    operands = _operands(plan, own_share, request)
     for block, result in enumerate(_EVALUATE[plan.kind](tiles, peer, operands)):
         so.product_scheme().evaluator.add_inplace(result, peer.fresh_zero())
         words = so.ciphertext_words(result, 2)
@@ -188,6 +206,14 @@ def masked_replies(
 
 def _operands(plan: Layout, own_share: Array | None, request: bytes) -> list[seal.Ciphertext]:
     """Encryptions of the whole vector, transformed, one per upload."""
+    operands = loaded(plan, own_share, request)
+    for operand in operands:
+        so.product_scheme().evaluator.transform_to_ntt_inplace(operand)
+    return operands
+
+
+def loaded(plan: Layout, own_share: Array | None, request: bytes) -> list[seal.Ciphertext]:
+    """Encryptions of the whole vector in coefficient form, one per upload. MalformedMessage as in `answer`."""
     if own_share is not None and own_share.shape != (2, plan.columns):
         raise ValueError(f"expected a share of shape (2, {plan.columns}), got {own_share.shape}")
     expected = TAG_BYTES + plan.uploads * _UPLOAD_BYTES
@@ -206,10 +232,7 @@ def _operand(upload: memoryview, own_share: Array | None, places: Array) -> seal
     words = so.unpack_residues(upload[so.SEED_BYTES :], RING.q, DEGREE)
     if own_share is not None:
         words[:, places] = RING.add(words[:, places], own_share)
-    scheme = so.product_scheme()
-    loaded = so.seeded_ciphertext(scheme, words, bytes(upload[: so.SEED_BYTES]))
-    scheme.evaluator.transform_to_ntt_inplace(loaded)
-    return loaded
+    return so.seeded_ciphertext(so.product_scheme(), words, bytes(upload[: so.SEED_BYTES]))
 
 
 def _inner(tiles: MatrixTiles, peer: PeerKeys, block: int, operands: list[seal.Ciphertext]) -> seal.Ciphertext:
@@ -281,7 +304,7 @@ def _pack(
     if len(items) == 1:
         return _sum(even, even)
     odd = _pack(make, peer, items[1::2], tiles, below + 1)
-    odd = odd and _shifted(odd, DEGREE // plan.fold >> level)
+    odd = odd and shifted(odd, DEGREE // plan.fold >> level)
     if even is None:
         return _difference(odd, _automorphism(odd, (plan.fold << level) + 1, peer))
     both, turned = (even, even) if odd is None else (_sum(even, odd), _difference(even, odd))
@@ -300,7 +323,7 @@ def _expand(source: seal.Ciphertext, peer: PeerKeys, levels: int, count: int) ->
         upper = [_difference(t, c) for t, c in zip(turned, out, strict=False)]
         alone = [_sum(c, c) for c in out[split:]]  # its other half is zero already
         out = [_sum(c, t) for c, t in zip(out, turned, strict=False)] + alone
-        out += [_shifted(c, DEGREE - (1 << level)) for c in upper]
+        out += [shifted(c, DEGREE - (1 << level)) for c in upper]
     return out
 
 
@@ -323,7 +346,7 @@ def _automorphism(a: seal.Ciphertext, element: int, peer: PeerKeys) -> seal.Ciph
     return out
 
 
-def _shifted(a: seal.Ciphertext, exponent: int) -> seal.Ciphertext:
+def shifted(a: seal.Ciphertext, exponent: int) -> seal.Ciphertext:
     """a · x^exponent."""
     out = seal.Ciphertext()
     so.product_scheme().evaluator.multiply_plain(a, _monomial(exponent), out)
@@ -389,6 +412,14 @@ def finish(keys: KeyPair, reply: bytes, shape: tuple[int, int], layout: LayoutNa
     polynomial that is zero.
     """
     plan = layout_of(shape, layout)
+    return opened(keys, plan, *parsed(reply, shape, layout, coding))
+
+
+def parsed(
+    reply: bytes, shape: tuple[int, int], layout: LayoutName, coding: ReplyCoding
+) -> tuple[list[Array], list[Array]]:
+    """Per reply polynomial c1, (2, N), and the masked coefficients of c0, (2, rows of it); MalformedMessage."""
+    plan = layout_of(shape, layout)
     body = so.require_length(reply, reply_bytes(shape, layout, coding), coding.tag, "product reply")
     seconds, firsts, at = [], [], 0
     for block in range(plan.replies):
@@ -397,7 +428,13 @@ def finish(keys: KeyPair, reply: bytes, shape: tuple[int, int], layout: LayoutNa
         seconds.append(_decode(body[at:middle], DEGREE, coding))
         firsts.append(_decode(body[middle:end], rows, coding))
         at = end
-    return opened(keys, plan, seconds, firsts)
+    return seconds, firsts
+
+
+def refuse_transparent(polynomials: list[Array]) -> None:
+    """MalformedMessage for a reply that encrypts nothing: its sender would know the share that comes of it."""
+    if any(not polynomial.any() for polynomial in polynomials):
+        raise MalformedMessage("expected an encrypted reply, got one whose second polynomial is zero")
 
 
 def opened(keys: KeyPair, plan: Layout, seconds: list[Array], firsts: list[Array]) -> Array:
@@ -409,8 +446,7 @@ def opened(keys: KeyPair, plan: Layout, seconds: list[Array], firsts: list[Array
 
 def _times_secret(keys: KeyPair, polynomials: list[Array]) -> list[Array]:
     """c1 · s for each; SEAL multiplies two polynomials per call, as the halves of one ciphertext."""
-    if any(not polynomial.any() for polynomial in polynomials):
-        raise MalformedMessage("expected an encrypted reply, got one whose second polynomial is zero")
+    refuse_transparent(polynomials)
     scheme, out = so.product_scheme(), []
     for start in range(0, len(polynomials), 2):
         pair = so.ciphertext(scheme, np.stack([polynomials[start], polynomials[min(start + 1, len(polynomials) - 1)]]))

@@ -139,9 +139,9 @@ def _fields(identifier: Identifier, ntt: bool, primes: int) -> bytes:
     return _CIPHERTEXT_FIELDS.pack(*identifier, ntt, 2, DEGREE, primes, 1.0, 1)
 
 
-def ciphertext_bytes(identifier: Identifier, words: Words) -> bytes:
-    """Full size-2 ciphertext in coefficient form; words (2, primes, N)."""
-    body = _fields(identifier, False, words.shape[1]) + _wrap(_array(words, words.size))
+def ciphertext_bytes(identifier: Identifier, words: Words, ntt: bool = False) -> bytes:
+    """Full size-2 ciphertext, in coefficient form or transformed; words (2, primes, N)."""
+    body = _fields(identifier, ntt, words.shape[1]) + _wrap(_array(words, words.size))
     return _wrap(body)
 
 
@@ -162,9 +162,11 @@ def split_seeded(data: bytes, primes: int) -> SeededPart:
     return words, seed
 
 
-def ciphertext(scheme: Scheme, words: Words, identifier: Identifier | None = None) -> seal.Ciphertext:
-    """Ciphertext in coefficient form from words (2, primes, N)."""
-    data = ciphertext_bytes(identifier or scheme.data_id, words)
+def ciphertext(
+    scheme: Scheme, words: Words, identifier: Identifier | None = None, *, ntt: bool = False
+) -> seal.Ciphertext:
+    """Ciphertext in coefficient form, or transformed, from words (2, primes, N)."""
+    data = ciphertext_bytes(identifier or scheme.data_id, words, ntt)
     return load(seal.Ciphertext(), scheme.context, data)
 
 

@@ -4,6 +4,8 @@
     releases        the key of people's hashes             state/releases.db
     ledger          the same                               state/openings.db
     scores          score files, where they are sealed     state/scores
+    scoring         tokens and online features             state/scoring
+    decisions       decision records and answers           the bank's store: state/decisions.db or a database
     run RUN         facts and messages of one run          state/runs/RUN/run.db
 
 So a copy of `state` without the identity key opens nothing; with a protected identity key neither does a copy of the
@@ -40,6 +42,16 @@ def ledger_box(identity: IdentityKey) -> Box:
 def scores_box(identity: IdentityKey) -> Box:
     """For score files."""
     return Box(identity.derived(b"scores"))
+
+
+def scoring_box(identity: IdentityKey) -> Box:
+    """For token directories and online features of joint scoring."""
+    return Box(identity.derived(b"scoring"))
+
+
+def decisions_box(identity: IdentityKey) -> Box:
+    """For records of decisions and answers under idempotency keys, also in a database elsewhere."""
+    return Box(identity.derived(b"decisions"))
 
 
 def run_box(identity: IdentityKey, run: str) -> Box:

@@ -13,6 +13,7 @@ from protocols.node import cli
 from protocols.node.node_file import NodeFile
 from protocols.node.supervise import script
 
+PROCESSES = {"bank": "decisions", "platform": "scoring"}
 STOP_S = 20  # a node stops its processes within ten
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}\Z")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+-]+\Z")
@@ -24,14 +25,17 @@ def systemd(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="bank.toml, platform.toml or coordinator.toml")],
     user: Annotated[str, typer.Option(help="the account that owns the home")] = "sealscore",
     memory: Annotated[str | None, typer.Option(help="MemoryMax=, for example 8G")] = None,
+    serve: Annotated[str | None, typer.Option(help="another process of the node: scoring (platform), decisions "
+                                              "(bank)")] = None,
 ) -> None:
     """Print a systemd unit that keeps this node running with as few rights as it needs."""
-    typer.echo(unit(NodeFile.read(file), user, memory), nl=False)
+    typer.echo(unit(NodeFile.read(file), user, memory, serve), nl=False)
 
 
-def unit(node: NodeFile, user: str, memory: str | None = None) -> str:
-    """The unit's text; UsageError for a path or account that a unit cannot name plainly."""
-    command = [script("sealscore"), *node.command]
+def unit(node: NodeFile, user: str, memory: str | None = None, serve: str | None = None) -> str:
+    """The unit's text, of the node or of another process it may have; UsageError for a path or account that a unit
+    cannot name plainly."""
+    command = [script("sealscore"), *_command(node, serve)]
     for word in (*command, str(node.home)):
         if not _PLAIN.match(word):
             raise UsageError(f"{word!r}: a unit needs paths of letters, digits and ._/:@+-; move the home")
@@ -41,7 +45,7 @@ def unit(node: NodeFile, user: str, memory: str | None = None) -> str:
         raise UsageError(f"--memory: expected a size such as 8G, got {memory!r}")
     limit = f"MemoryMax={memory}\n" if memory else ""
     return f"""[Unit]
-Description=Sealscore {node.kind} {node.name}
+Description=Sealscore {node.kind} {node.name}{", " + serve if serve else ""}
 Wants=network-online.target
 After=network-online.target
 StartLimitIntervalSec=0
@@ -89,6 +93,14 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def _command(node: NodeFile, serve: str | None) -> tuple[str, ...]:
+    if serve is None:
+        return node.command
+    if PROCESSES.get(node.kind) != serve:
+        raise UsageError(f"--serve: a {node.kind} has {PROCESSES.get(node.kind, 'no other process')}, got {serve!r}")
+    return node.kind, serve, "serve", str(node.path)
 
 
 def _private_tmp(home: Path) -> str:

@@ -77,7 +77,12 @@ class Aligner(Role):
 
     def result(self) -> Alignment | None:
         """The rows in joint order, once both sides have found the same."""
-        return Alignment(self._rows) if self._confirmed else None
+        return Alignment(self._rows, secret=self._pair_secret()) if self._confirmed else None
+
+    def _pair_secret(self) -> bytes:
+        """32 bytes that follow from the digest of the tags that both sides share: double-blinded points."""
+        return hashlib.blake2b(self._joint, digest_size=32, key=hashlib.sha256(self._params.session).digest(),
+                               person=b"sealscore-pair").digest()
 
     @property
     def progress(self) -> tuple[int, int]:

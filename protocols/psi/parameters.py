@@ -51,11 +51,13 @@ class Alignment:
 
     slices   int8 (m,), where an alignment has rows that are UNKNOWN to a side, which cannot hash them
     lacking  training rows UNKNOWN to this side; at a bank, to the platform that lacks most
+    secret   of a pair: 32 bytes that both sides of it have and nobody else
     """
 
     rows: np.ndarray
     slices: np.ndarray | None = None
     lacking: int = 0
+    secret: bytes = b""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -30,6 +30,8 @@ MAX_SENTENCE_CHARS = 500
 MAX_BULK_BYTES = 1 << 30
 MAX_BULK_PARTIES = 128
 MAX_BULK_WAIT_MS = 20_000
+MAX_CALL_BYTES = MAX_FRAME_BYTES - 1024  # what one call outside runs carries, either way
+MAX_CALL_MS = 60_000
 DIGEST_BYTES = 32
 SESSION_BYTES = 16
 EVENT_STATES = ("started", "running", "finished", "failed", "cancelled")
@@ -37,6 +39,7 @@ EVENT_STATES = ("started", "running", "finished", "failed", "cancelled")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 _RUN = re.compile(r"r-[0-9a-f]{16}\Z")
 _KIND = re.compile(r"[a-z][a-z0-9._-]{0,63}\Z")
+_METHOD = re.compile(r"[A-Z][A-Za-z]{0,31}\Z")
 _SLOT = re.compile(r"[a-z0-9.:-]{1,96}\Z")
 
 M = TypeVar("M", bound=Message)
@@ -53,6 +56,13 @@ def encode(message: Message) -> bytes:
 
 def decode(cls: type[M], data: bytes, max_bytes: int) -> M:
     """The message that `encode` turned into exactly `data`; MalformedMessage otherwise."""
+    message = parse(cls, data, max_bytes)
+    check(message)
+    return message
+
+
+def parse(cls: type[M], data: bytes, max_bytes: int) -> M:
+    """The message whose canonical encoding is exactly `data`, its values not looked at; MalformedMessage otherwise."""
     label = cls.DESCRIPTOR.name
     if len(data) > max_bytes:
         raise MalformedMessage(f"expected a {label} of at most {max_bytes} bytes, got {len(data)}")
@@ -64,7 +74,6 @@ def decode(cls: type[M], data: bytes, max_bytes: int) -> M:
     message.DiscardUnknownFields()  # so that they are missing below
     if message.SerializeToString(deterministic=True) != data:
         raise MalformedMessage(f"{label} with unknown fields or not in canonical form")
-    check(message)
     return message
 
 
@@ -299,6 +308,40 @@ def _check_bulk_request(message: hub.BulkRequest) -> None:
     _require(message.wait_ms <= MAX_BULK_WAIT_MS, message, "wait_ms", f"at most {MAX_BULK_WAIT_MS}")
 
 
+def _check_call_body(message: Any) -> None:
+    _require(1 <= len(message.body) <= MAX_CALL_BYTES, message, "body", f"1 to {MAX_CALL_BYTES} bytes")
+
+
+def _check_method(message: Any) -> None:
+    _require(_METHOD.match(message.method) is not None, message, "method", "a word of letters")
+
+
+def _check_call_request(message: hub.CallRequest) -> None:
+    _check_version(message)
+    _check_names(message, "caller", "callee")
+    _require(message.caller != message.callee, message, "callee", "another party than the caller")
+    _check_method(message)
+    _check_call_body(message)
+
+
+def _check_callee(message: hub.Callee) -> None:
+    _check_version(message)
+    _check_names(message, "party")
+
+
+def _check_called(message: hub.Called) -> None:
+    _check_names(message, "caller")
+    _check_method(message)
+    _require(message.number >= 1, message, "number", "at least 1")
+    _require(1 <= message.within_ms <= MAX_CALL_MS, message, "within_ms", f"1 to {MAX_CALL_MS}")
+    _check_call_body(message)
+
+
+def _check_answered(message: hub.Answered) -> None:
+    _require(message.number >= 1, message, "number", "at least 1")
+    _check_call_body(message)
+
+
 def _check_nothing(message: Message) -> None:
     """Every value of the type is allowed."""
 
@@ -319,6 +362,12 @@ _RULES: dict[type[Message], Callable[[Any], None]] = {
     hub.PartyCatalogue: _check_catalogue,
     hub.Ack: _check_nothing,
     hub.BulkHeader: _check_bulk_header,
+    hub.CallRequest: _check_call_request,
+    hub.CallReply: _check_call_body,
+    hub.CallFrame: _check_body,
+    hub.Callee: _check_callee,
+    hub.Called: _check_called,
+    hub.Answered: _check_answered,
     hub.BulkOffer: _check_bulk_offer,
     hub.NotReady: _check_not_ready,
     hub.BulkChunk: _check_bulk_chunk,

@@ -200,3 +200,63 @@ class BulkAck(_message.Message):
     KNOWN_FIELD_NUMBER: _ClassVar[int]
     known: bool
     def __init__(self, known: _Optional[bool] = ...) -> None: ...
+
+class CallRequest(_message.Message):
+    __slots__ = ("version", "caller", "callee", "method", "body")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    CALLEE_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    caller: str
+    callee: str
+    method: str
+    body: bytes
+    def __init__(self, version: _Optional[int] = ..., caller: _Optional[str] = ..., callee: _Optional[str] = ..., method: _Optional[str] = ..., body: _Optional[bytes] = ...) -> None: ...
+
+class CallReply(_message.Message):
+    __slots__ = ("body",)
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    body: bytes
+    def __init__(self, body: _Optional[bytes] = ...) -> None: ...
+
+class CallFrame(_message.Message):
+    __slots__ = ("callee", "called", "answered")
+    CALLEE_FIELD_NUMBER: _ClassVar[int]
+    CALLED_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    callee: Callee
+    called: Called
+    answered: Answered
+    def __init__(self, callee: _Optional[_Union[Callee, _Mapping]] = ..., called: _Optional[_Union[Called, _Mapping]] = ..., answered: _Optional[_Union[Answered, _Mapping]] = ...) -> None: ...
+
+class Callee(_message.Message):
+    __slots__ = ("version", "party")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PARTY_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    party: str
+    def __init__(self, version: _Optional[int] = ..., party: _Optional[str] = ...) -> None: ...
+
+class Called(_message.Message):
+    __slots__ = ("number", "caller", "method", "within_ms", "body")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    caller: str
+    method: str
+    within_ms: int
+    body: bytes
+    def __init__(self, number: _Optional[int] = ..., caller: _Optional[str] = ..., method: _Optional[str] = ..., within_ms: _Optional[int] = ..., body: _Optional[bytes] = ...) -> None: ...
+
+class Answered(_message.Message):
+    __slots__ = ("number", "body")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    body: bytes
+    def __init__(self, number: _Optional[int] = ..., body: _Optional[bytes] = ...) -> None: ...

@@ -130,6 +130,23 @@ WORDS_EN: dict[str, Any] = {
             "how many of the people in each bin of its own columns defaulted",
             "who of them defaulted",
         ),
+        "online.score": (
+            "the part of one person's score that comes from {source}, rounded to 1/32, each time the person was scored "
+            "online",
+            "the columns behind it",
+        ),
+        "shared.online": (
+            "the whole score of one person, of a model whose weights nobody holds, each time it was asked for online",
+            "the coefficients, and the part of each party",
+        ),
+        "online.lacks": (
+            "of whom {source} has too little data to be scored online, and of which kind",
+            "the values below the thresholds",
+        ),
+        "online.fraud": (
+            "the fraud score that {source} itself gives a person, rounded to 1/32",
+            "what it rests on",
+        ),
         "verdict": (
             "whether the joint model was better than that of {source} alone: one bit",
             "scores and metrics",
@@ -152,6 +169,10 @@ WORDS_EN: dict[str, Any] = {
         "shared.test": "scores of a shared model",
         "shared.batch": "scores of a shared model",
         "woe.counts": "defaults per bin",
+        "online.score": "parts of scores, online",
+        "shared.online": "scores of a shared model, online",
+        "online.lacks": "what data lacks, online",
+        "online.fraud": "fraud scores, online",
         "verdict": "better or not",
     },
     "opening_unknown": (
@@ -229,7 +250,8 @@ WORDS_EN: dict[str, Any] = {
     "policy_unused": "shown, but no run of this evidence names it",
     "setting": {
         "purposes": "A run may only be for: {value}.",
-        "kinds": "Runs of these kinds may be asked for: {value}.",
+        "kinds": "Work of these kinds may be asked for: {value}.",
+        "maximum_scores_per_person_per_day": "Online, a person is scored at most {value} times in a day (UTC).",
         "encodings": "Columns may be encoded as: {value}.",
         "alignments": "People taken into a run: {value} (common: whom every platform knows; covered: whom at least "
                       "one knows).",

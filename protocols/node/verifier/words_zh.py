@@ -123,6 +123,22 @@ WORDS_ZH: dict[str, Any] = {
             "自己各列每个分箱中的违约人数",
             "其中究竟是谁违约",
         ),
+        "online.score": (
+            "在线评分时一个人的分数里来自 {source} 的部分，舍入到 1/32，每次评分一个",
+            "背后的各列",
+        ),
+        "shared.online": (
+            "在线评分时一个人的完整分数，所用模型的权重无人持有，每次评分一个",
+            "各项系数，以及各参与方的部分",
+        ),
+        "online.lacks": (
+            "{source} 对谁的数据不足以在线评分，以及缺少哪一类",
+            "低于门槛的具体数值",
+        ),
+        "online.fraud": (
+            "{source} 自己对一个人的欺诈分数，舍入到 1/32",
+            "该分数的依据",
+        ),
         "verdict": (
             "联合模型是否优于{source}自己的模型：一个比特",
             "分数与指标",
@@ -145,6 +161,10 @@ WORDS_ZH: dict[str, Any] = {
         "shared.test": "共享模型的分数",
         "shared.batch": "共享模型的分数",
         "woe.counts": "各分箱的违约人数",
+        "online.score": "在线评分的部分值",
+        "shared.online": "共享模型的在线分数",
+        "online.lacks": "在线评分所缺的数据",
+        "online.fraud": "在线欺诈分数",
         "verdict": "是否更优",
     },
     "opening_unknown": (
@@ -215,7 +235,8 @@ WORDS_ZH: dict[str, Any] = {
     "policy_unused": "已出示，但本证据中没有任务引用它",
     "setting": {
         "purposes": "任务只能用于：{value}。",
-        "kinds": "可以要求的任务种类：{value}。",
+        "kinds": "可以要求的工作种类：{value}。",
+        "maximum_scores_per_person_per_day": "在线评分对同一个人每天（UTC）至多 {value} 次。",
         "encodings": "列可以采用的编码：{value}。",
         "alignments": "纳入任务的人：{value}（common：每个平台都认识的人；covered：至少一个平台认识的人）。",
         "release": "训练所得权重的发布方式：{value}（owner：每一方得到自己各列的权重；shared：任何一方都得不到）。",

@@ -1,0 +1,1 @@
+"""Joint scoring online: who may ask what about whom, and what travels while an applicant waits."""
