@@ -8,6 +8,7 @@ acknowledge and persist their messages end to end. Every party dials out; its na
               control carries that back to the sender
     notices   peer attached / detached; run cancelled / failed (the registry is polled once a second)
     bulks     Put, Get and Drop: see `bulk.py`
+    calls     Call and Serve: single sealed calls outside runs, see `calls.py`
 
 A frame for a party that is not attached is dropped: its sender hears of the attachment and starts a new session.
 """
@@ -28,6 +29,7 @@ from coordinator.admissible import check_relay
 from coordinator.bulk import BulkStore
 from coordinator.bulk_calls import BulkCalls
 from coordinator.bulk_usage import UsageFiles
+from coordinator.calls import CallRelay
 from coordinator.hub_calls import Callers, HubRegistry, Refused, answering
 from protocols.errors import MalformedMessage
 from protocols.json_object import json_object
@@ -117,6 +119,7 @@ class Hub:
                  store: BulkStore | None = None, files: UsageFiles | None = None):
         """`admits`: whether a name is a party now. `files`: where the use of bulks is written down, if anywhere."""
         self._registry, self._callers = registry, Callers(registry, admits)
+        self.calls = CallRelay(self._callers)
         self.bulks = BulkCalls(registry, self._callers, store or BulkStore(), files)
         self._attached: dict[str, dict[tuple[str, str], Attachment]] = {}  # run -> (party, peer) -> stream
         self._stop_told: dict[str, str] = {}  # run -> state its parties were told
@@ -262,6 +265,8 @@ def server(hub: Hub, tls: NodeTls, address: str) -> tuple[grpc.aio.Server, int]:
         "Put": grpc.stream_unary_rpc_method_handler(hub.bulks.put),
         "Get": grpc.unary_stream_rpc_method_handler(hub.bulks.get),
         "Drop": grpc.unary_unary_rpc_method_handler(hub.bulks.drop),
+        "Call": grpc.unary_unary_rpc_method_handler(hub.calls.call),
+        "Serve": grpc.stream_stream_rpc_method_handler(hub.calls.serve),
     }
     made.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     try:

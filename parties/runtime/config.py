@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
 from parties.runtime import local_api
+from parties.runtime.scoring.settings import ScoringConfig
 from parties.runtime.tables import TableConfig
 from protocols.errors import ConfigError
 from protocols.node import protection
@@ -50,6 +51,8 @@ class PartyConfig(Strict):
     policy: str = Field("policy.toml", description="path of the policy file, relative to this one")
     keys: KeysConfig = Field(KeysConfig(), description="how this node's key files are protected")
     scores: ScoresConfig = ScoresConfig()
+    decisions: dict[str, Any] | None = Field(None, description="bank: the decision service, which checks it")
+    scoring: ScoringConfig | None = Field(None, description="joint scoring online")
 
 
 class LoadedParty:

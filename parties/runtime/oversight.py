@@ -19,6 +19,7 @@ from parties.runtime.ledger import Ledger
 from parties.runtime.local_api import Handler
 from parties.runtime.phases import model_id
 from parties.runtime.run_driver import RunDriver
+from parties.runtime.scoring import openings as scoring_openings
 from parties.runtime.vault import Vault
 from protocols.audit import RUN_ID
 from protocols.disclosure import disclose
@@ -45,7 +46,7 @@ class Oversight:
 
     def handlers(self) -> dict[str, Handler]:
         """By name of the local call; a decision and the begin of a run never cross."""
-        calls = (self.runs, self.approve, self.reject, self.revoke, self.openings)
+        calls = (self.runs, self.approve, self.reject, self.revoke, self.openings, self.online_openings)
         return {call.__name__: self._alone(call) for call in calls}
 
     def _alone(self, call: Handler) -> Handler:
@@ -190,6 +191,17 @@ class Oversight:
     def openings(self, body: dict[str, Any]) -> dict[str, Any]:
         """The ledger across runs, a line per kind and learner."""
         return {"ok": True, "party": self._party.name, "openings": [line.to_json() for line in self._ledger.lines()]}
+
+    # -- for the scoring process
+
+    def online_openings(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Put openings of joint scoring into the audit log, whose one writer the daemon is."""
+        told = scoring_openings.records(body)
+        trained = {"r-" + model.removeprefix("m-") for model in self._vault.models()}
+        if unknown := sorted({one["run"] for _, one in told} - trained):
+            raise UsageError(f"this node holds no model of run {unknown[0]}")
+        self._audit.extend(told)
+        return {"ok": True}
 
 
 def _run(body: dict[str, Any]) -> str:

@@ -58,8 +58,9 @@ from protocols.state import pack, unpack
 
 log = logging.getLogger("sealscore.run")
 SECRET_FACTS = ("keys", "train.peer_public")
+ALIGN_SECRETS = "align.secrets"  # by peer; what tokens of joint scoring are derived from
 MODEL_FACTS = (  # gone too when a run is cancelled
-    "align.rows", "align.coverage", "align.salt", "table", "report", "metrics",
+    "align.rows", "align.coverage", "align.salt", ALIGN_SECRETS, "table", "report", "metrics",
 )
 _SECRET_PHASES = ("align", "encode", "train", "evaluate", "score")
 
@@ -157,7 +158,9 @@ class Phases:
             commitment = row_commitment(salt, (table.ids[r] for r in known))
             self._note("rows", {"bank": bank, "count": len(known), "commitment": commitment})
         done = dict.fromkeys(_role_facts(self._plan, "align"))
-        self._store.commit({"align.salt": salt, **_alignment_facts(joint), **done})
+        peers = roster.counterparts(self._plan, self._name)
+        pair_secrets = pack({peer: pair.secret for peer, pair in zip(peers, pairs, strict=True)})
+        self._store.commit({"align.salt": salt, ALIGN_SECRETS: pair_secrets, **_alignment_facts(joint), **done})
         return joint
 
     def _check_shared(self, pairs: list[Alignment]) -> None:

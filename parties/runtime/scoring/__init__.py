@@ -1,0 +1,1 @@
+"""Joint scoring online, what bank and platform have alike: persons as keyed hashes, token directories, settings."""
