@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from parties.platform.scoring.cli import platform_scoring
 from parties.platform.shared_side import platform_side
 from parties.runtime import doctor
 from parties.runtime.cli import party_app
@@ -13,7 +14,9 @@ from protocols.node.node_file import NodeFile
 
 def main(argv: list[str]) -> int:
     """Entry point of `sealscore platform`."""
-    return cli.run(party_app("platform", platform_side), argv, "platform")
+    app = party_app("platform", platform_side)
+    app.add_typer(platform_scoring(), name="scoring")
+    return cli.run(app, argv, "platform")
 
 
 def examine(node: NodeFile) -> Iterable[Finding]:

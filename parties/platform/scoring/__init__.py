@@ -1,0 +1,1 @@
+"""The platform's scoring process: gRPC server, online store, consents, feature job."""
