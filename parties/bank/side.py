@@ -114,7 +114,14 @@ class BankSide:
             "intercept": float(own.own[0]),
             "coefficients": own.own[1:].tolist(),
             "calibration": self._evaluated(role).calibration.to_json(),
+            "alone": self._alone(role),
         }
+
+    def _alone(self, role: Role) -> dict[str, Any]:
+        """The bank's own model, for decisions when a platform does not answer."""
+        evaluation = self._evaluated(role)
+        return {"intercept": float(self._own_model[0]), "coefficients": self._own_model[1:].tolist(),
+                "calibration": evaluation.alone.to_json()}
 
     def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> LabelBatch:
         """Wait for the platforms' part."""
