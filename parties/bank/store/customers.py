@@ -1,0 +1,194 @@
+"""Limit accounts: what a person may draw, what is drawn, and every change of the limit with its reason.
+
+`reserve` is one statement that compares and adds, so two draw-downs at once never exceed a limit, whatever database,
+thread or process they come from. It stands in the transaction of whatever it is for; only its commit makes it count.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, case, false, insert, or_, select, update
+
+from parties.bank.decision.context import History
+from parties.bank.store.errors import Conflict, LimitExceeded, Unknown
+from parties.bank.store.inserts import insert_new
+from parties.bank.store.tables import customers, limit_changes
+from parties.bank.store.values import checked_fen, checked_text
+from protocols.errors import UsageError
+
+_INSERT_CHANGE = insert(limit_changes)
+
+
+@dataclass(frozen=True)
+class LimitAccount:
+    """One person's account. The temporary raise counts until its end."""
+
+    person: str
+    limit_fen: int
+    outstanding_fen: int
+    temporary_fen: int
+    temporary_until: datetime | None
+    frozen: bool
+    loans_repaid: int
+    worst_overdue_days: int
+    opened_at: datetime
+    active_at: datetime | None
+    reviewed_at: datetime | None
+
+    def limit_at(self, now: datetime) -> int:
+        """The limit with the temporary raise, in fen."""
+        lasting = self.temporary_until is not None and now < self.temporary_until
+        return self.limit_fen + (self.temporary_fen if lasting else 0)
+
+    def free_at(self, now: datetime) -> int:
+        """What can be drawn now, in fen; 0 while frozen."""
+        return 0 if self.frozen else max(0, self.limit_at(now) - self.outstanding_fen)
+
+
+@dataclass(frozen=True)
+class LimitChange:
+    """One change: `what` is limit, temporary, freeze, unfreeze or review."""
+
+    number: int
+    person: str
+    at: datetime
+    what: str
+    before_fen: int
+    after_fen: int
+    until: datetime | None
+    reason: str
+    changed_by: str
+
+
+class Customers:
+    """The accounts, on one connection."""
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+
+    # what is drawn
+
+    def reserve(self, person: str, fen: int, now: datetime) -> None:
+        """Draw so much against the limit; LimitExceeded if it has less left, is frozen or does not exist."""
+        lasting = and_(customers.c.temporary_until.is_not(None), customers.c.temporary_until > now)
+        limit = customers.c.limit_fen + case((lasting, customers.c.temporary_fen), else_=0)
+        change = update(customers).where(customers.c.person == person, customers.c.frozen == false(),
+                                         customers.c.outstanding_fen + checked_fen(fen) <= limit)
+        values: Any = {"outstanding_fen": customers.c.outstanding_fen + fen, "active_at": now}
+        if self._connection.execute(change.values(values)).rowcount == 0:
+            raise LimitExceeded(self._why_not(person, fen, now))
+
+    def release(self, person: str, fen: int, now: datetime) -> None:
+        """Give back so much principal; Conflict if less than that is drawn."""
+        change = update(customers).where(customers.c.person == person,
+                                         customers.c.outstanding_fen >= checked_fen(fen))
+        values: Any = {"outstanding_fen": customers.c.outstanding_fen - fen, "active_at": now}
+        if self._connection.execute(change.values(values)).rowcount == 0:
+            raise Conflict(f"{fen} fen cannot be given back: less than that is drawn")
+
+    def repaid(self, person: str, overdue_days: int, now: datetime, loans: int = 1) -> None:
+        """So many loans were repaid, the worst of them so many days late; for reviews and repeat loans."""
+        worst = case((customers.c.worst_overdue_days < overdue_days, overdue_days),
+                     else_=customers.c.worst_overdue_days)
+        values: Any = {"loans_repaid": customers.c.loans_repaid + loans, "worst_overdue_days": worst, "active_at": now}
+        self._change(person, values)
+
+    # the limit
+
+    def set_limit(self, person: str, limit_fen: int, reason: str, by: str, now: datetime) -> None:
+        """Set the limit, making the account if there is none. A cut below what is drawn only stops further drawing."""
+        checked_fen(limit_fen, 0)
+        insert_new(self._connection, customers, {"person": person, "opened_at": now})
+        self._note(self._locked(person), now, "limit", limit_fen, reason, by)
+        self._change(person, {"limit_fen": limit_fen})
+
+    def raise_until(self, person: str, extra_fen: int, until: datetime, reason: str, by: str, now: datetime) -> None:
+        """A temporary raise by so much, which ends by itself and replaces one that lasts; 0 fen ends it now."""
+        account = self._locked(person)
+        if until <= now and extra_fen:
+            raise UsageError(f"a temporary raise ends in the future, got {until:%Y-%m-%d %H:%M}")
+        self._note(account, now, "temporary", account.limit_fen + checked_fen(extra_fen, 0), reason, by, until)
+        self._change(person, {"temporary_fen": extra_fen, "temporary_until": until})
+
+    def freeze(self, person: str, reason: str, by: str, now: datetime) -> None:
+        """Nothing can be drawn until `unfreeze`."""
+        self._switch(person, True, reason, by, now)
+
+    def unfreeze(self, person: str, reason: str, by: str, now: datetime) -> None:
+        """What the limit has left can be drawn again."""
+        self._switch(person, False, reason, by, now)
+
+    def reviewed(self, person: str, reason: str, by: str, now: datetime) -> None:
+        """A review looked at this account; what it changed are changes of their own."""
+        account = self._locked(person)
+        self._note(account, now, "review", account.limit_fen, reason, by)
+        self._change(person, {"reviewed_at": now})
+
+    # what is known
+
+    def get(self, person: str) -> LimitAccount | None:
+        """The account, None for who never had one."""
+        row = self._connection.execute(select(customers).where(customers.c.person == person)).one_or_none()
+        return None if row is None else _account(row)
+
+    def history(self, person: str, now: datetime) -> History:
+        """The person as a customer, as a decision sees it."""
+        account = self.get(person)
+        if account is None:
+            return History()
+        return History(existing_limit_fen=account.limit_fen, outstanding_fen=account.outstanding_fen,
+                       loans_repaid=account.loans_repaid, worst_overdue_days=account.worst_overdue_days,
+                       idle_days=max(0, (now - (account.active_at or account.opened_at)).days),
+                       last_review=account.reviewed_at, frozen=account.frozen)
+
+    def changes(self, person: str) -> list[LimitChange]:
+        """Every change of the limit, the newest first."""
+        query = select(limit_changes).where(limit_changes.c.person == person).order_by(limit_changes.c.number.desc())
+        return [LimitChange(**row._mapping) for row in self._connection.execute(query)]
+
+    def due(self, reviewed_before: datetime, active_before: datetime, limit: int = 1000) -> list[str]:
+        """People not looked at since `reviewed_before`, or idle since `active_before` and not looked at since."""
+        looked = case((customers.c.reviewed_at.is_(None), customers.c.opened_at), else_=customers.c.reviewed_at)
+        active = case((customers.c.active_at.is_(None), customers.c.opened_at), else_=customers.c.active_at)
+        query = select(customers.c.person).where(
+            or_(looked < reviewed_before, and_(active < active_before, looked <= active)))
+        return list(self._connection.execute(query.order_by(looked, customers.c.person).limit(limit)).scalars())
+
+    # one account
+
+    def _locked(self, person: str) -> LimitAccount:
+        query = select(customers).where(customers.c.person == person).with_for_update()
+        row = self._connection.execute(query).one_or_none()
+        if row is None:
+            raise Unknown("this person has no limit account; an approved application makes one")
+        return _account(row)
+
+    def _change(self, person: str, values: dict[str, Any]) -> None:
+        if self._connection.execute(update(customers).where(customers.c.person == person).values(values)).rowcount == 0:
+            raise Unknown("this person has no limit account; an approved application makes one")
+
+    def _switch(self, person: str, frozen: bool, reason: str, by: str, now: datetime) -> None:
+        account = self._locked(person)
+        self._note(account, now, "freeze" if frozen else "unfreeze", account.limit_fen, reason, by)
+        self._change(person, {"frozen": frozen})
+
+    def _note(self, account: LimitAccount, at: datetime, what: str, after_fen: int, reason: str, by: str,
+              until: datetime | None = None) -> None:
+        self._connection.execute(_INSERT_CHANGE, {
+            "person": account.person, "at": at, "what": what, "before_fen": account.limit_fen, "after_fen": after_fen,
+            "until": until, "reason": checked_text("the reason of the change", reason),
+            "changed_by": checked_text("who changes it", by)})
+
+    def _why_not(self, person: str, fen: int, now: datetime) -> str:
+        account = self.get(person)
+        if account is None:
+            return "this person has no limit account; an approved application makes one"
+        if account.frozen:
+            return "the limit is frozen; nothing can be drawn until it is released"
+        return f"{fen} fen are more than the {account.free_at(now)} fen that the limit has left"
+
+
+def _account(row: Row[Any]) -> LimitAccount:
+    return LimitAccount(**row._mapping)

@@ -1,0 +1,32 @@
+"""The store that a bank's own file names, its records sealed under a key of the node."""
+from __future__ import annotations
+
+from pydantic import ValidationError
+from sqlalchemy.engine import Engine
+
+from parties.bank.store.database import Store, open_store
+from parties.bank.store.engines import engine_of
+from parties.bank.store.settings import StoreConfig
+from parties.runtime.config import LoadedParty
+from protocols.errors import ConfigError
+from protocols.node.at_rest import decisions_box
+from protocols.node.identity_files import load_identity
+from protocols.plan import first_problem
+
+
+def store_config(party: LoadedParty) -> StoreConfig:
+    """The section `[decisions.store]`, or its defaults; ConfigError names the setting that is wrong."""
+    try:
+        return StoreConfig.model_validate((party.config.decisions or {}).get("store", {}))
+    except ValidationError as error:
+        raise ConfigError(f"{party.name}: [decisions.store] {first_problem(error)}") from None
+
+
+def node_engine(party: LoadedParty) -> Engine:
+    """A connection to the database alone, for `migrate`."""
+    return engine_of(store_config(party).url, party.home)
+
+
+def open_node_store(party: LoadedParty) -> Store:
+    """The open store of a node; ConfigError when `sealscore bank store upgrade` has to come first."""
+    return open_store(store_config(party).url, party.home, decisions_box(load_identity(party.home)))
