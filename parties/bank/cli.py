@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
+from parties.bank.experiments.cli import app as experiments_app
+from parties.bank.lending.cli import add_lending_commands
+from parties.bank.rulebook_cli import rulebook_app
+from parties.bank.scoring.cli import bank_scoring
+from parties.bank.service.cli import add_decisions
 from parties.bank.shared_side import bank_side
+from parties.bank.store.cli import add_store_commands
 from parties.runtime import doctor
 from parties.runtime.cli import party_app
 from parties.runtime.config import LoadedParty
@@ -24,6 +30,12 @@ def main(argv: list[str]) -> int:
     """Entry point of `sealscore bank`."""
     app = party_app("bank", bank_side)
     app.command()(scores)
+    app.add_typer(bank_scoring(), name="scoring")
+    add_decisions(app)
+    app.add_typer(experiments_app, name="experiments")
+    app.add_typer(rulebook_app(), name="rulebook")
+    add_store_commands(app)
+    add_lending_commands(app)
     return cli.run(app, argv, "bank")
 
 

@@ -12,13 +12,14 @@ from protocols.scorecard.calibration import Calibration, calibrate
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """Probabilities (m,) of both models on the test slice with its labels, and the joint model's calibration."""
+    """Probabilities (m,) of both models on the test slice with its labels, and the calibrations of both."""
 
     labels: np.ndarray
     joint: np.ndarray
     bank_only: np.ndarray
     calibration: Calibration
     rows: dict[str, int]
+    alone: Calibration  # of the bank's own model
 
     @property
     def better(self) -> bool:
@@ -65,4 +66,5 @@ def evaluate_slices(
         fitted["bank_only"].probability(bank_only["test"]),
         fitted["joint"],
         {name: len(part) for name, part in labels.items()},
+        fitted["bank_only"],
     )

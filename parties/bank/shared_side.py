@@ -41,6 +41,7 @@ class BankSharedSide(BankSide):
             "encoder": prepared.encoder.to_json(),
             "whitening": prepared.whitening.to_json(),
             "calibration": self._evaluated(role).calibration.to_json(),
+            "alone": self._alone(role),
             **self._sharing.kept(self._model),
         }
 

@@ -1,0 +1,1 @@
+"""The bank's decision service: one application layer under an HTTP and a gRPC interface."""

@@ -1,0 +1,45 @@
+"""Between gRPC messages and the models of messages.py, by field name: both have the same."""
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from pydantic import BaseModel, ValidationError
+
+from parties.bank.service.refusals import Unprocessable
+from protocols.plan import first_problem
+
+M = TypeVar("M", bound=BaseModel)
+R = TypeVar("R", bound=Message)
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """Fields of a message that are set, by name; numbers stay numbers."""
+    found: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            found[field.name] = dict(value)
+        elif field.is_repeated:
+            found[field.name] = [plain(one) if isinstance(one, Message) else one for one in value]
+        elif not field.has_presence:
+            found[field.name] = value
+        elif message.HasField(field.name):
+            found[field.name] = plain(value) if isinstance(value, Message) else value
+    return found
+
+
+def read(model: type[M], told: dict[str, Any]) -> M:
+    """A model from plain fields; Unprocessable names fields, never their values."""
+    try:
+        return model.model_validate(told)
+    except ValidationError as error:
+        raise Unprocessable(first_problem(error)) from None
+
+
+def written(body: bytes | BaseModel, cls: type[R]) -> R:
+    """A reply from a model, or from its JSON."""
+    text = body.model_dump_json().encode() if isinstance(body, BaseModel) else body
+    return ParseDict(json.loads(text), cls())
