@@ -11,14 +11,17 @@ import shutil
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from coordinator.demo import ablations, results, setting
+from coordinator.demo import ablations, applications, results, setting
 from coordinator.demo.banks import MOST_BANKS, fewest_rows
-from coordinator.demo.federation import Federation
+from coordinator.demo.decided import figures
+from coordinator.demo.decisions import decide
+from coordinator.demo.federation import FEATURE, LABEL, Federation
 from coordinator.demo.metrics import Outcome, collect
 from coordinator.demo.population import MOST_PLATFORMS, platform_columns
 from coordinator.demo.setting import Say, Setting
@@ -61,9 +64,12 @@ def demo(
                                         "strict steps, which lead to the maximum likelihood")] = 0,
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
+    decisions: Annotated[bool, typer.Option(
+        help="decide 1,000 applications with the model; of one bank and platform, synthetic data, --release owner"
+    )] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
 ) -> None:
-    """Align, train, evaluate and publish one strict scorecard; write its metrics, reports and evidence."""
+    """Align, train, evaluate and publish one strict scorecard, decide applications with it; write what came of it."""
     began = time.monotonic()
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     _check_encoding(encoding, banks, with_ablations)
@@ -77,9 +83,10 @@ def demo(
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
     settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
                 "activation": activation, "release": release, "variant": variant, "polish": polish}
-    rules = _rules(parts, settings, with_ablations and platforms > 1, say)
+    decisions = decisions and not given and banks == platforms == 1 and release == "owner"
+    rules = _rules(parts, settings, with_ablations and platforms > 1, decisions, say)
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
-    metrics = _run(federation, parts, settings, out, with_ablations, as_json, say, began)
+    metrics = _run(federation, parts, settings, out, with_ablations, decisions, as_json, say, began)
     typer.echo(json.dumps(metrics, indent=2) if as_json else end_words(metrics, out, _program()))
 
 
@@ -143,18 +150,18 @@ def _sizes(rows: int | None, bins: int | None, banks: int, platforms: int, choos
     return rows, bins
 
 
-def _rules(parts: Setting, settings: dict[str, Any], fewer_platforms: bool, say: Say) -> list[str]:
+def _rules(parts: Setting, settings: dict[str, Any], fewer_platforms: bool, online: bool, say: Say) -> list[str]:
     """Of every party's policy: what the plan asks for."""
     if fewer_platforms:
         say("trainings without a platform are about nearly the same people: the policies of this demo say "
             "minimum_change_rows = 1, which no policy about real people should")
     plan = Plan.from_toml_text(setting.plan_text(parts, tuple(parts.tables), **settings), "plan.toml")
-    return setting.policy_rules(plan, again_on_nearly_the_same=fewer_platforms)
+    return setting.policy_rules(plan, again_on_nearly_the_same=fewer_platforms, online=online)
 
 
 def _run(
-    federation: Federation, parts: Setting, settings: dict[str, Any], out: Path, fewer: bool, quiet: bool, say: Say,
-    began: float,
+    federation: Federation, parts: Setting, settings: dict[str, Any], out: Path, fewer: bool, online: bool, quiet: bool,
+    say: Say, began: float,
 ) -> dict[str, Any]:
     """Start the nodes, train, and write what there is to write; the metrics."""
     everyone, *others = ablations.trainings(parts.banks, parts.platforms)
@@ -165,7 +172,7 @@ def _run(
         levels = settings["bins"] if settings["encoding"] == "dummy" else NUMERIC_LEVELS
         order, passes = ablations.in_order([everyone, *others], columns, parts.rows, levels)
         say(ablation_words(order, passes))
-    outcomes = []
+    outcomes, decided = [], None
     say(f"starting coordinator, {', '.join(parts.tables)} …")
     with federation:
         say(f"running; the nodes' logs are in {federation.folder}")
@@ -175,9 +182,12 @@ def _run(
                 summary = federation.run(path, quiet=quiet)
             else:
                 outcomes.append(_train(federation, training, path, plan, quiet, say))
+        if online:
+            decided = _decided(federation, summary["model_id"], plans[ablations.ALL][1], settings["seed"], say)
     facts = {party: results.party_facts(federation, party, summary["run"]) for party in parts.tables}
     pooled = results.oracle(federation, plans[ablations.ALL][1], parts.tables, facts, outcomes)
     metrics = collect(summary, facts, pooled, parts.rows, time.monotonic() - began, outcomes)
+    metrics |= {"decisions": decided} if decided else {}
     fingerprints = results.write_evidence(federation, out)
     results.write_privacy(out)
     results.write_report(out, metrics, summary, facts, pooled, fingerprints, parts.source)
@@ -208,6 +218,13 @@ def _train(federation: Federation, training: ablations.Training, path: Path, pla
         return Outcome(training, content, refused=str(error))
     facts = {party: results.party_facts(federation, party, run) for party in training.parties}
     return Outcome(training, content, run=run, facts=facts)
+
+
+def _decided(federation: Federation, model: str, plan: Plan, seed: int, say: Say) -> dict[str, Any]:
+    """Figures of a thousand applications, decided over the bank's HTTP interface while all nodes run."""
+    data = {party: Path(federation.tables[party].section["path"]) for party in federation.parties}
+    drawn = applications.draw(data[LABEL], data[FEATURE], plan, seed, datetime.now(UTC))
+    return figures(*decide(federation, model, drawn, say))
 
 
 def _clear(out: Path) -> None:

@@ -55,7 +55,7 @@ class Federation:
     """
 
     def __init__(self, folder: Path, tables: dict[str, Table], minimum_rows: int, rules: Sequence[str] = TRIAL_RULES):
-        self.folder, self._tables, self._minimum_rows, self._rules = folder, tables, minimum_rows, rules
+        self.folder, self.tables, self._minimum_rows, self._rules = folder, tables, minimum_rows, rules
         self.parties = tuple(tables)
         self._supervisor: Supervisor | None = None
 
@@ -82,7 +82,7 @@ class Federation:
         for party in self.parties:
             home = self.home(party)
             peers = {peer: fingerprint(identities[peer]) for peer in self.parties if peer != party}
-            _write(home / f"{party}.toml", _party_toml(party, ports, coordinator, self._tables[party]))
+            _write(home / f"{party}.toml", _party_toml(party, ports, coordinator, self.tables[party]))
             _write(home / "policy.toml", _policy_toml(peers, self._minimum_rows, self._rules))
 
     def __enter__(self) -> Federation:

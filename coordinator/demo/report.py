@@ -20,6 +20,7 @@
     verify*       [command, ...]                        how a reader checks the evidence
     banks*        {bank: its figures in metrics.json and curves, calibration, lift as above}   several banks
     together      {auc_joint, auc_bank_only, auc_pooled_oracle, auc_uplift, auc_uplift_low, auc_uplift_high} with banks
+    decisions*    as figures() of decided.py gives it
     ablations*    {trainings, refused, contributions} as in metrics.json
 
 `bank` is the label party and `platform` the feature party whatever their names are: the order of `columns` counts,
@@ -33,7 +34,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from coordinator.demo import charts, report_banks
+from coordinator.demo import charts, report_banks, report_decisions
 from protocols.errors import UsageError
 
 REQUIRED = {
@@ -96,6 +97,7 @@ def _view(data: dict[str, Any]) -> dict[str, Any]:
         "hues": report_banks.hues(data),
         "banks": report_banks.view(data),
         "added": report_banks.added(data),
+        **report_decisions.view(data),
         "openings_meaning": data.get("openings_meaning", {}),
         "verify": data.get("verify", VERIFY),
     }

@@ -92,8 +92,7 @@ def write_report(
     if len(banks) > 1:
         data |= {"banks": {bank: _bank(metrics["banks"][bank], facts[bank]["report"]) for bank in banks},
                  "together": {key: metrics[key] for key in _TOGETHER}}
-    if "ablations" in metrics:
-        data["ablations"] = metrics["ablations"]
+    data |= {key: metrics[key] for key in ("ablations", "decisions") if key in metrics}
     return render_report(data, out / "report.html")
 
 

@@ -80,15 +80,17 @@ def _lines(path: Path) -> int:
         return sum(1 for row in csv.reader(file) if row) - 1
 
 
-def policy_rules(plan: Plan, *, again_on_nearly_the_same: bool = False) -> list[str]:
+def policy_rules(plan: Plan, *, again_on_nearly_the_same: bool = False, online: bool = False) -> list[str]:
     """Lines of a policy that permits what `plan` asks for and no more; the smallest intersection is Federation's.
 
     `again_on_nearly_the_same`: trainings with one platform less take people who differ by few; the policy says so.
+    `online`: the model is to score applicants, one at a time.
     """
     model, slices = plan.model, plan.slices
-    only = {"kinds": plan.kind, "encodings": model.encoding, "activations": model.activation,
+    only = {"encodings": model.encoding, "activations": model.activation,
             "alignments": plan.alignment.rows, "release": model.release, "variants": model.variant}
-    rules = [f"{name} = {json.dumps([value])}" for name, value in only.items()]
+    rules = [f"kinds = {json.dumps([plan.kind, *(['online'] if online else [])])}",
+             *(f"{name} = {json.dumps([value])}" for name, value in only.items())]
     rules += [f"minimum_bin_rows = {model.minimum_support}", f"maximum_steps = {model.most_steps}",
               f"maximum_polish = {model.polish}",
               f"maximum_holdout_share = {round(slices.calibration + slices.test, 9)}"]

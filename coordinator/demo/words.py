@@ -7,6 +7,8 @@ from typing import Any
 
 from coordinator.demo.ablations import Training
 
+REASONS = 4  # of applications that were not approved
+
 
 def ablation_words(order: Sequence[Training], passes: bool) -> str:
     """Which trainings there will be, and whether the rows may be too few for some."""
@@ -23,6 +25,7 @@ def end_words(metrics: dict[str, Any], out: Path, program: str) -> str:
         "",
         *figures,
         *_added(metrics.get("ablations")),
+        *_decided(metrics.get("decisions")),
         f"training              {metrics['phases']['train']['seconds']:.1f} s, {metrics['steps']} steps; all sealed "
         f"traffic {sent / 1e6:.0f} MB; whole demo {metrics['wall_s']:.0f} s",
         "",
@@ -75,3 +78,24 @@ def _added(ablations: dict[str, Any] | None) -> list[str]:
     lines = [f"added by {row['party']:<13}AUC {row['difference']:+.4f}   95 % {row['low']:+.4f} to {row['high']:+.4f}"
              f"   at {'the banks' if row['at'] == 'all' else row['at']}" for row in shown]
     return [*lines, *(f"not trained: {name} ({why})" for name, why in ablations["refused"].items())]
+
+
+def _decided(told: dict[str, Any] | None) -> list[str]:
+    """Applications: outcomes, who defaulted, offers, reasons, latency."""
+    if told is None:
+        return []
+    offers, wait, bad = told["offers"], told["latency_ms"], told["bad"]
+    shown = {name: bad[name] for name in ("approved", "declined") if name in bad}
+    lines = [f"applications          {told['applications']:>9,}   " + ", ".join(
+                 f"{count:,} {name}" for name, count in told["outcomes"].items() if count),
+             "defaults among        " + ", ".join(
+                 f"{name} {100 * group['rate']:.1f} % ({group['events']} of {group['count']})"
+                 for name, group in shown.items())]
+    if offers:
+        lines.append(f"offers on average     limit {offers['mean_limit_fen'] / 100:,.0f} CNY, "
+                     f"{100 * offers['mean_daily_rate']:.4f} % a day, {100 * offers['mean_annual_cost']:.1f} % a year "
+                     "all in")
+    lines += [f"{'reasons' if not place else '':<22}{row['count']:>9,}   {row['en']}"
+              for place, row in enumerate(told["reasons"][:REASONS])]
+    return [*lines, f"decided in            p50 {wait['p50']:.0f} ms, p95 {wait['p95']:.0f} ms, p99 {wait['p99']:.0f} "
+            f"ms; {told['per_s']:.0f} a second"]
