@@ -62,6 +62,7 @@ from protocols.woe import messages as woe
 from protocols.woe.feature_party import FeatureWoe
 from protocols.woe.label_party import LabelWoe, WoeSettings
 from tests.attacks.parsers_files import files
+from tests.attacks.parsers_scoring import scoring
 from tests.attacks.parsers_shared import shared
 from tests.attacks.samples import (
     RUN,
@@ -181,7 +182,7 @@ def crypto() -> Iterator[Parser]:
         yield Parser(f"product reply {coding.name}",
                      lambda data, coding=coding: product.finish(keys(), data, SHAPE, "tile", coding),
                      lambda coding=coding: [product.answer(tiles(), peer(), None, request(), coding)[0]],
-                     (f"{here}.product.finish", f"{here}.product._decode"), 12)
+                     (f"{here}.product.finish", f"{here}.product.parsed", f"{here}.product._decode"), 12)
     yield Parser("element-wise request", lambda data: elementwise.answer(peer(), [(data, RING.random(9))]),
                  lambda: [elementwise.ask(keys(), RING.random(9))], (f"{here}.elementwise.answer",), 8)
     yield Parser("element-wise reply", lambda data: elementwise.finish(keys(), data, 9),
@@ -468,5 +469,5 @@ def _reply(data: bytes) -> object:
 @cache
 def all_parsers() -> dict[str, Parser]:
     """Every entry, by name."""
-    made = [*wire(), *crypto(), *roles(), *shared(), *documents(), *files(), *control()]
+    made = [*wire(), *crypto(), *roles(), *shared(), *scoring(), *documents(), *files(), *control()]
     return {parser.name: parser for parser in made}

@@ -19,6 +19,13 @@ EXEMPT = {
     "coordinator.certs.PartySpec.parse": "an argument of the authority's own command line",
     "coordinator.config.parse_config": "the coordinator's own configuration file",
     "parties.runtime.tables.parse_table_config": "the party's own configuration file",
+    "parties.bank.decision.jdm.parse": "a graph in the bank's own rulebook folder",
+    "parties.bank.decision.rulebook.Rulebook.from_bytes": "a rulebook in the bank's own store",
+    "parties.bank.decision.rulebook._decoded": "files of the bank's own rulebook folder",
+    "parties.bank.decision.record.DecisionRecord.from_bytes": "a record in the bank's own store, named by its digest",
+    "parties.bank.lending.events.Movement.from_bytes": "an event in the bank's own store",
+    "parties.bank.lending.terms.Terms.from_bytes": "terms in the bank's own store",
+    "parties.bank.store.payloads.Payloads.unpack": "sealed entries of the bank's own store",
 }
 
 

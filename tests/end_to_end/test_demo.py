@@ -42,7 +42,8 @@ BAR = 0.003
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small demo, checked to have ended well."""
     out = tmp_path_factory.mktemp("demo") / "out"
-    done = support.sealscore("demo", "--out", str(out), "--rows", str(ROWS), "--encoding", "numeric", "--json")
+    done = support.sealscore("demo", "--out", str(out), "--rows", str(ROWS), "--encoding", "numeric", "--no-decisions",
+                             "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == metrics_of(out)
     return out
@@ -242,3 +243,24 @@ def test_the_default_demo_meets_the_bar(tmp_path: Path) -> None:
     assert metrics["rows_bank"] == 20_000 and metrics["rows_aligned"] == 17_600
     assert abs(metrics["auc_joint"] - metrics["auc_pooled_oracle"]) <= BAR
     assert metrics["auc_joint"] - metrics["auc_bank_only"] >= 0.05
+    assert_decided(metrics["decisions"])
+    assert audit(tmp_path / "out" / "evidence", tmp_path / "out").returncode == 0
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert 'id="decisions"' in page and "<script" not in page
+
+
+def assert_decided(told: dict) -> None:
+    """A thousand applications by people whom training never saw; who was approved defaults less than who was not."""
+    assert told["applications"] == told["never_trained_on"] == sum(told["outcomes"].values()) == 1000
+    assert told["known_to_platform"] == 900
+    assert told["outcomes"]["approved"] > 300 and told["outcomes"]["insufficient-data"] > 50
+    assert told["outcomes"]["referred"] >= 100 * 0.8  # whom the platform does not know, unless declined before
+    approved, declined = told["bad"]["approved"], told["bad"]["declined"]
+    assert approved["high"] < declined["low"] and approved["rate"] < told["bad"]["all"]["rate"]
+    offers, waits = told["offers"], told["latency_ms"]
+    assert offers["highest_annual_cost"] <= 0.24 and 50_000 <= offers["mean_limit_fen"] <= 1_500_000
+    assert 0.0002 <= offers["mean_daily_rate"] <= 0.0006
+    assert sum(offers["funding_fen"].values()) == offers["amount_fen"]
+    assert told["joint_scores"]["answered"] > 500
+    assert {row["code"] for row in told["reasons"]} >= {"platform-unavailable"}
+    assert waits["p50"] <= waits["p95"] <= waits["p99"] <= waits["max"]

@@ -62,11 +62,14 @@ def problem(line: str) -> str | None:
         return None
     if words[0] not in COMMANDS:
         return f"no command {words[0]}"
-    asked = words[:1]
-    if len(words) > 1 and re.fullmatch(r"[a-z][a-z-]*(\|[a-z-]+)*", words[1]) and "COMMAND" in help_text(words[0])[1]:
-        asked = words[:2]
-    for last in asked[-1].split("|") if len(asked) == 2 else [None]:
-        code, text = help_text(*asked[:1], *([last] if last else []))
+    asked, text = words[:1], help_text(words[0])[1]
+    for word in words[1:]:  # commands within commands
+        if "COMMAND" not in text or not re.fullmatch(r"[a-z][a-z-]*(\|[a-z-]+)*", word):
+            break
+        text = help_text(*asked, word.split("|")[0])[1]
+        asked = [*asked, word]
+    for last in asked[-1].split("|") if len(asked) > 1 else [None]:
+        code, text = help_text(*(asked[:-1] if last else asked), *([last] if last else []))
         if code:
             return f"no command {' '.join(asked)}"
     missing = [word for word in words if word.startswith("--") and word != "--help"

@@ -19,11 +19,12 @@ def test_no_file_is_longer_than_500_lines():
 
 
 def test_generated_code_is_up_to_date(tmp_path):
-    protos = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "protocols").rglob("*.proto"))]
+    folders = [ROOT / name for name in PACKAGES]
+    protos = [str(path.relative_to(ROOT)) for folder in folders for path in sorted(folder.rglob("*.proto"))]
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", "-I", ".", f"--python_out={tmp_path}",
                     f"--pyi_out={tmp_path}", *protos], cwd=ROOT, env=clean_environment(), check=True, timeout=60)
     fresh = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*_pb2.py*")}
-    kept = {path.relative_to(ROOT): path.read_bytes() for path in (ROOT / "protocols").rglob("*_pb2.py*")
+    kept = {path.relative_to(ROOT): path.read_bytes() for folder in folders for path in folder.rglob("*_pb2.py*")
             if "__pycache__" not in path.parts}
     assert len(fresh) == 2 * len(protos)
     assert fresh == kept

@@ -72,11 +72,12 @@ CASES: dict[str, tuple[dict, dict, Callable[[Policy], None]]] = {
 NEVER_ALLOWED = {"peers.platform.maximum_rows", "peers.platform.maximum_rows_per_quarter"}
 AT_THE_DAEMON = {  # need files, time or a person: tests/parties/runtime/test_oversight.py and test_daemon_rules.py
     "maximum_runs_per_day", "approval", "retention_days"}
+ONLINE = {"maximum_scores_per_person_per_day"}  # needs a scoring process: tests/scoring/test_desk.py
 LOCAL = {"version", "maximum_message_bytes", "tile_cache_bytes"}  # no plan asks for them
 
 
 def test_every_setting_has_a_case():
-    assert {name.split(".")[0] for name in CASES} | AT_THE_DAEMON | LOCAL == Policy.model_fields.keys()
+    assert {name.split(".")[0] for name in CASES} | AT_THE_DAEMON | ONLINE | LOCAL == Policy.model_fields.keys()
 
 
 @pytest.mark.parametrize("setting", CASES)

@@ -10,7 +10,7 @@ import pytest
 
 from parties.bank.cli import main
 from parties.runtime.daemon import Daemon
-from protocols.errors import PolicyRefused, TrustError, UsageError
+from protocols.errors import PolicyRefused, SealscoreError, TrustError, UsageError
 from tests.parties.runtime import test_daemon_rules as rules
 from tests.parties.runtime.test_daemon_rules import MODEL, OTHER, RUN, SEATS, agree_body, execute_body, plan, wait_for
 
@@ -259,3 +259,19 @@ def test_only_listed_columns_take_part(boot, home, listed, told):
     published(node)
     score = node.agree(agree_body(home, OTHER, plan(kind="score", model_id=MODEL)))
     assert score["ok"] == (told is None)
+
+
+def test_openings_of_the_scoring_process_reach_the_audit_log(boot, home):
+    node = boot()
+    node._vault.put(MODEL, {"status": "published", "encoder": {"columns": [{"column": "income"}]}} | SEATS)
+    hand_over = node._oversight.handlers()["online_openings"]
+    told = {"run": "r-" + MODEL[2:], "phase": "online", "what": "online.score", "learner": "bank", "count": 5,
+            "day": "2026-01-31"}
+    assert hand_over({"openings": [told]}) == {"ok": True} and events(node, "opening") == [told]
+    for wrong in ({"what": "scores.batch"}, {"count": 0}, {"count": True}, {"run": "r-" + "9" * 16}, {"day": "today"},
+                  {"more": 1}, {"learner": "A bank"}, {"phase": "train"}):
+        with pytest.raises(SealscoreError):
+            hand_over({"openings": [told | wrong]})
+    with pytest.raises(SealscoreError):
+        hand_over({"openings": "none"})
+    assert events(node, "opening") == [told]

@@ -39,6 +39,16 @@ def test_the_unit_runs_this_node_and_is_hardened(node):
     assert int(service["TimeoutStopSec"]) > 10 and ("ExecReload" in service) == (node.kind == "coordinator")
 
 
+def test_other_processes_of_a_node_have_units_of_their_own(node):
+    for serve in ("decisions", "scoring"):
+        if {"bank": "decisions", "platform": "scoring"}.get(node.kind) == serve:
+            text = unit(node, "sealscore", serve=serve)
+            assert f"sealscore {node.kind} {serve} serve {node.path}\n" in text and "ExecReload" not in text
+        else:
+            with pytest.raises(UsageError, match="--serve"):
+                unit(node, "sealscore", serve=serve)
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_accepts_it(node, tmp_path):
     path = tmp_path / "sealscore-node.service"

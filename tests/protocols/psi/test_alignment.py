@@ -151,6 +151,19 @@ def test_the_secret_is_fresh_and_gone_afterwards():
     assert bank._scalar is None and secret not in bank.snapshot()
 
 
+def test_both_sides_end_with_one_secret_that_is_of_this_alignment_alone():
+    secrets = []
+    for _ in range(2):
+        bank, platform = _bank([f"p{n}" for n in range(20)]), _platform([f"p{n}" for n in range(5, 30)])
+        _drive(bank, platform)
+        secrets.append(bank.result().secret)
+        assert platform.result().secret == secrets[-1] and len(secrets[-1]) == 32
+        again = _bank([f"p{n}" for n in range(20)])
+        again.restore(bank.snapshot())
+        assert again.result().secret == secrets[-1]
+    assert secrets[0] != secrets[1]
+
+
 def test_every_id_tested_is_declared_as_an_opening():
     bank_ids, platform_ids = _tables(30)[0], _tables(24)[1]
     seen = []
