@@ -50,6 +50,7 @@ def enough(homes) -> int:
     return int(next(n for n in range(homes.shared) if payments[n] >= 5))
 
 
+@pytest.mark.slow
 def test_a_bank_asks_a_platform(homes):
     number = enough(homes)
     with platform_process(homes) as (_, address):
