@@ -7,17 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from parties.bank.decision.values import Fen, Instant, Label, Text, Whole
+from parties.bank.lending import kept
 from parties.bank.lending.account import Account, Status, advanced, drawn, opened
 from parties.bank.lending.errors import LoanRefused
 from parties.bank.lending.parts import Parts
 from parties.bank.lending.schedule import schedule
 from parties.bank.lending.terms import Terms
-from protocols.canonical import canonical_json, parse_canonical_json
-from protocols.errors import MalformedMessage
-from protocols.plan import Name, Strict, first_problem
+from protocols.plan import Name, Strict
 
 Kind = Literal["accept", "withdraw", "draw", "cancel", "repay", "write-off"]
 MAX_MOVEMENT_BYTES = 16 * 1024
@@ -56,19 +55,12 @@ class Movement(Strict):
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
-        return canonical_json(self.model_dump(mode="json"))
+        return kept.written(self)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Movement:
         """MalformedMessage unless the bytes are exactly what `to_bytes` gives for some movement."""
-        parse_canonical_json(data, MAX_MOVEMENT_BYTES)
-        try:
-            movement = cls.model_validate_json(data)
-        except ValidationError as error:
-            raise MalformedMessage(f"expected a movement of a loan: {first_problem(error)}") from None
-        if movement.to_bytes() != data:
-            raise MalformedMessage("a movement of a loan in another spelling than its own")
-        return movement
+        return kept.read(cls, data, MAX_MOVEMENT_BYTES, "a movement of a loan")
 
 
 def accepted(terms: Terms, event: Event) -> tuple[Account, Movement]:

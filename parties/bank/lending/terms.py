@@ -6,15 +6,14 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from parties.bank.decision.products import DailyRate, Fees, Repayment
 from parties.bank.decision.record import Digest
 from parties.bank.decision.values import Fen, Instant, Label, Number, Person, Whole
+from parties.bank.lending import kept
 from parties.bank.lending.amounts import UNIT, scaled
-from protocols.canonical import canonical_json, parse_canonical_json
-from protocols.errors import MalformedMessage
-from protocols.plan import Name, Strict, first_problem
+from protocols.plan import Name, Strict
 
 MAX_TERMS_BYTES = 16 * 1024
 Rate = Annotated[DailyRate, Field(decimal_places=18)]
@@ -100,19 +99,12 @@ class Terms(Strict):
 
     def to_bytes(self) -> bytes:
         """Canonical JSON, no floats."""
-        return canonical_json(self.model_dump(mode="json"))
+        return kept.written(self)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Terms:
         """MalformedMessage unless the bytes are exactly what `to_bytes` gives for some terms."""
-        parse_canonical_json(data, MAX_TERMS_BYTES)
-        try:
-            terms = cls.model_validate_json(data)
-        except ValidationError as error:
-            raise MalformedMessage(f"expected the terms of a loan: {first_problem(error)}") from None
-        if terms.to_bytes() != data:
-            raise MalformedMessage("the terms of a loan in another spelling than their own")
-        return terms
+        return kept.read(cls, data, MAX_TERMS_BYTES, "the terms of a loan", whose="their")
 
     def digest(self) -> str:
         """SHA-256 of the bytes, hex."""
