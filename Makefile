@@ -75,7 +75,7 @@ test-federations: install-dev
 	$(PYTEST) -m slow $(PARALLEL) 3 $(ARGS) || $(call AGAIN,slow)
 
 test-crash: install-dev
-	$(PYTEST) -m crash $(ARGS) || $(call AGAIN,crash)
+	$(PYTEST) -m crash --dist load --numprocesses 2 $(ARGS) || $(call AGAIN,crash)
 
 AGAIN = { code=$$?; [ $$code = 1 ] && $(PYTEST) -m $(1) --last-failed --last-failed-no-failures none $(ARGS); }
 
