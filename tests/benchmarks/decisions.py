@@ -1,9 +1,12 @@
-"""`python -m tests.benchmarks.decisions scoring|http [--rate 60] [--seconds 60] …`: load at a fixed rate, one table.
+"""`python -m tests.benchmarks.decisions scoring|service|http [--rate 60] [--seconds 60] …`: load at a fixed rate.
 
+Prints one table.
 scoring   makes two small nodes, starts the platform's scoring process (mutual TLS, loopback) and asks it as the bank's
           client does, one applicant per request, each with a consent signed for it. --release owner|shared,
           --through direct|hub: straight, or by a hub that relays what it cannot read. The bank's process is this one,
           the generator included.
+service   makes the same nodes, starts the platform's scoring process and the bank's decision service with TLS, client
+          certificates and a SQLite store, and posts applications: each is consented, scored jointly, decided, kept.
 http      posts applications to a decision service that runs already: --url, --bodies FILE (one JSON object a line,
           taken in turn; "application_id" is made new), --header NAME=VALUE, --ca, --cert, --key, --pid NAME=PID.
 
@@ -27,17 +30,18 @@ from typing import Any
 
 from parties.bank.scoring.client import Ask, JointScorer
 from parties.bank.scoring.transport import DirectTransport, HubTransport, Transport
+from tests.benchmarks.decision_service import Running, bank_values, service_process
 from tests.benchmarks.http_load import HttpTarget, tls
 from tests.benchmarks.open_loop import OK, Send, due_times, measured, table
 from tests.scoring.asking import Asking, scorer
 from tests.scoring.conftest import made_ready
-from tests.scoring.homes import BANK_COLUMNS, MODEL, Homes, make_homes
+from tests.scoring.homes import MODEL, Homes, make_homes
 from tests.scoring.processes import platform_process
 from tests.scoring.shared_homes import share_weights
 
 POLICY = "maximum_scores_per_person_per_day = 1000000\nmaximum_snapshots_per_person = 1000000"
 SCORING = "scores_per_s = 100000\nqueue = 1000"
-DEADLINE_S = 2.0
+DEADLINE_S, DEADLINE_MS = 2.0, 2000
 
 
 # ---------------------------------------------------------------- the scoring service
@@ -48,10 +52,7 @@ class Applicants:
 
     def __init__(self, homes: Homes, shared: bool):
         self._asking, self._people = Asking(homes), homes.shared
-        rows = [line.split(",") for line in (homes.bank / "customers.csv").read_text().splitlines()]
-        names = rows[0]
-        self._values = [{name: value for name, value in zip(names, row, strict=True) if name in BANK_COLUMNS}
-                        for row in rows[1:]]
+        self._values = bank_values(homes)
         self.model = self._asking.model if shared else None
 
     def ask(self, number: int) -> Ask:
@@ -123,6 +124,32 @@ def bench_scoring(options: argparse.Namespace) -> dict[str, Any]:
 # ---------------------------------------------------------------- the decision service
 
 
+async def load_service(service: Running, pids: dict[str, int], options: argparse.Namespace) -> dict[str, Any]:
+    """Applications of all applicants in turn, each with a key of its own."""
+    target = HttpTarget(service.url, context=service.context)
+
+    async def send(number: int) -> str:
+        body = service.bodies[number % len(service.bodies)]
+        status, answer = await target.post(body, {"Idempotency-Key": secrets.token_hex(16)})
+        if status != 201:
+            return f"HTTP {status}"
+        score = json.loads(answer)["score"]
+        return OK if score == "joint" else f"score {score}"
+
+    try:
+        return await _warm_and_measured(send, options, {"generator": os.getpid(), "bank": service.pid, **pids})
+    finally:
+        await target.close()
+
+
+def bench_service(options: argparse.Namespace) -> dict[str, Any]:
+    """Both nodes in a temporary folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        homes = made_ready(make_homes(Path(folder), options.people, policy=POLICY, scoring=SCORING))
+        with platform_process(homes) as (process, address), service_process(homes, address, DEADLINE_MS) as service:
+            return asyncio.run(load_service(service, {"platform": process.pid}, options))
+
+
 async def load_http(options: argparse.Namespace) -> dict[str, Any]:
     """Drive a decision service."""
     context = tls(options.ca, options.cert, options.key) if options.url.startswith("https") else None
@@ -156,7 +183,7 @@ async def _warm_and_measured(send: Send, options: argparse.Namespace, processes:
 def _options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.decisions", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", choices=["scoring", "http"])
+    parser.add_argument("target", choices=["scoring", "service", "http"])
     parser.add_argument("--rate", type=float, default=60.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--warm-s", type=float, default=2.0, help="seconds before that do not count")
@@ -178,12 +205,16 @@ def _options(words: list[str]) -> argparse.Namespace:
     return options
 
 
+TARGETS = {"scoring": bench_scoring, "service": bench_service,
+           "http": lambda options: asyncio.run(load_http(options))}
+
+
 def main(words: list[str]) -> int:
     """Run and print."""
     options = _options(words)
-    told = bench_scoring(options) if options.target == "scoring" else asyncio.run(load_http(options))
-    title = f"scoring, {options.release} release" if options.target == "scoring" else options.url
-    print(json.dumps(told, indent=2) if options.json else table(title, told))
+    told = TARGETS[options.target](options)
+    title = {"scoring": f"scoring, {options.release} release", "service": "decision service", "http": options.url}
+    print(json.dumps(told, indent=2) if options.json else table(title[options.target], told))
     missed = options.p99_ms is not None and told["latency_ms"]["p99"] > options.p99_ms
     return 1 if told["errors"] or missed else 0
 
