@@ -1,6 +1,7 @@
 """From what is kept to what callers get."""
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
 from parties.bank.decision.record import DecisionRecord
@@ -20,12 +21,14 @@ from parties.bank.store.deletions import Deletion
 from parties.bank.store.reviews import Review
 
 
-def answer_of(record: DecisionRecord) -> Answer:
-    """A record as the applicant's channel sees it: nothing of scores, thresholds or other graphs."""
+def answer_of(record: DecisionRecord, data: bytes | None = None) -> Answer:
+    """A record as the applicant's channel sees it: nothing of scores, thresholds or other graphs. `data`: its bytes,
+    where they were made already."""
+    digest = hashlib.sha256(data or record.to_bytes()).hexdigest()
     return Answer(
         application_id=record.application.application_id, person=record.context.person, outcome=record.outcome,
         score=_score(record), lacks=record.context.score.lacks if record.outcome == "insufficient-data" else (),
-        offer=record.offer, reasons=record.reasons, decided_at=record.context.now, record=record.digest())
+        offer=record.offer, reasons=record.reasons, decided_at=record.context.now, record=digest)
 
 
 def _score(record: DecisionRecord) -> str:

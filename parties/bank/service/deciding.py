@@ -101,11 +101,12 @@ class Decider:
         """Decide and commit; anew with fresh quotas when a partner's went to another applicant in between."""
         for _ in range(QUOTA_TRIES):
             record = self._engine.decide(submitted.application, self._context(submitted, facts, score, own))
-            body = answer_of(record).model_dump_json().encode()
+            data = record.to_bytes()
+            body = answer_of(record, data).model_dump_json().encode()
             until = record.context.now + self._offer_stands
             try:
-                kept = await self._submit(functools.partial(_second, submitted=submitted, record=record, body=body,
-                                                            until=until))
+                kept = await self._submit(functools.partial(_second, submitted=submitted, record=record, data=data,
+                                                            body=body, until=until))
             except LimitExceeded:
                 facts = replace(facts, quotas=await self._submit(lambda unit: unit.quotas.free()))
                 continue
@@ -132,25 +133,24 @@ def _first(unit: Unit, submitted: Submitted) -> Kept | Facts:
         return kept
     application, person = submitted.application, submitted.person
     now, off = application.applied_at, unit.consents.is_off(person)
-    states = tuple(
-        ConsentState(reference=told.reference, purpose=told.purpose, status=unit.consents.use(
-            told.reference, person, told.purpose, application.application_id, now))
-        for told in application.consents)
-    valid = [one.reference for one in states if one.purpose == JOINT_SCORING and one.status == "valid"]
-    consent = None
-    if valid and not off:  # nobody is asked about a person who switched off, or without a consent that holds
-        consent = next((grant for grant in unit.consents.of(person) if grant.reference == valid[-1]), None)
-    return Facts(states, consent, off, unit.customers.history(person, now), unit.quotas.free())
+    taken = [unit.consents.take(told.reference, person, told.purpose, application.application_id, now)
+             for told in application.consents]
+    states = tuple(ConsentState(reference=told.reference, purpose=told.purpose, status=status)
+                   for told, (status, _) in zip(application.consents, taken, strict=True))
+    # nobody is asked about a person who switched off, or without a consent that holds
+    valid = [grant for _, grant in taken if grant is not None and grant.purpose == JOINT_SCORING and not off]
+    return Facts(states, valid[-1] if valid else None, off, unit.customers.history(person, now), unit.quotas.free())
 
 
-def _second(unit: Unit, submitted: Submitted, record: DecisionRecord, body: bytes, until: datetime) -> Kept:
+def _second(unit: Unit, submitted: Submitted, record: DecisionRecord, data: bytes, body: bytes, until: datetime
+            ) -> Kept:
     """Answer, record, limit and funding: all of it or nothing."""
     now, offer = record.context.now, record.offer
     kept = unit.idempotency.keep(submitted.scope, submitted.key, submitted.request, CREATED, body, now,
                                  submitted.person)
     if not kept.first:
         return kept
-    unit.decisions.save(record)
+    unit.decisions.save(record, data)
     if record.outcome == "approved" and offer is not None:
         name = record.application.application_id
         unit.quotas.reserve(name, {share.partner: share.fen for share in offer.funding if share.fen}, now, until)

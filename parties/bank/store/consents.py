@@ -24,11 +24,12 @@ _MOST_USES = 1000
 _ONE = select(consents).where(consents.c.reference == bindparam("of"))
 _IS_OFF = select(exists().where(switches.c.person == bindparam("of"), switches.c.off_at.is_not(None)))
 _COUNT = update(consents).where(
-    consents.c.reference == bindparam("of"), consents.c.withdrawn_at.is_(None),
+    consents.c.reference == bindparam("of"), consents.c.person == bindparam("who"),
+    consents.c.purpose == bindparam("why"), consents.c.withdrawn_at.is_(None),
     consents.c.granted_at <= bindparam("now"), consents.c.expires_at > bindparam("now"),
     consents.c.uses < consents.c.maximum_uses,
     ~exists().where(switches.c.person == consents.c.person, switches.c.off_at.is_not(None)),
-).values(uses=consents.c.uses + 1)
+).values(uses=consents.c.uses + 1).returning(*consents.c)
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,25 @@ class Consents:
     def use(self, reference: str, person: str, purpose: str, application_id: str, now: datetime) -> ConsentStatus:
         """Use a consent for an application: `valid` if it was, now or by the same application before; otherwise why
         not. One of another person or purpose is `unknown`."""
-        kept = self._get(reference)
-        if kept is None or (kept.person, kept.purpose) != (person, purpose):
-            return "unknown"
-        if self._count(reference, now):
+        return self.take(reference, person, purpose, application_id, now)[0]
+
+    def take(self, reference: str, person: str, purpose: str, application_id: str, now: datetime
+             ) -> tuple[ConsentStatus, Grant | None]:
+        """`use`, and the consent itself where it holds."""
+        counted = self._connection.execute(_COUNT, {"of": reference, "who": person, "why": purpose, "now": now})
+        row = counted.one_or_none()
+        if row is not None:
             use = {"reference": reference, "application_id": application_id, "used_at": now}
             if not insert_new(self._connection, consent_uses, use):  # the same application: not a second use
                 self._uncount(reference)
-            return "valid"
-        status = self._fresh(reference).status(now, self.is_off(person))
-        return "valid" if status == "used" and self._used_by(reference, application_id) else status
+            return "valid", Grant(**row._mapping)
+        kept = self._get(reference)
+        if kept is None or (kept.person, kept.purpose) != (person, purpose):
+            return "unknown", None
+        status = kept.status(now, self.is_off(person))
+        if status == "used" and self._used_by(reference, application_id):
+            return "valid", kept
+        return status, None
 
     def states(self, references: Sequence[tuple[str, str]], person: str, now: datetime) -> tuple[ConsentState, ...]:
         """By (reference, purpose), in their order: what each is worth, without using it."""
@@ -145,16 +155,6 @@ class Consents:
     def _get(self, reference: str) -> Grant | None:
         row = self._connection.execute(_ONE, {"of": reference}).one_or_none()
         return None if row is None else Grant(**row._mapping)
-
-    def _fresh(self, reference: str) -> Grant:
-        kept = self._get(reference)
-        if kept is None:
-            raise Unknown(f"consent {reference[:64]} was deleted just now")
-        return kept
-
-    def _count(self, reference: str, now: datetime) -> bool:
-        """Count one use if the consent has one left and nobody switched it off."""
-        return self._connection.execute(_COUNT, {"of": reference, "now": now}).rowcount == 1
 
     def _uncount(self, reference: str) -> None:
         values: Any = {"uses": consents.c.uses - 1}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, false, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, false, insert, or_, select, update
 
 from parties.bank.decision.context import History
 from parties.bank.store.errors import Conflict, LimitExceeded, Unknown
@@ -18,7 +18,11 @@ from parties.bank.store.tables import customers, limit_changes
 from parties.bank.store.values import checked_fen, checked_text
 from protocols.errors import UsageError
 
+# Built once: building a statement takes as long as running it, and every decision runs these.
 _INSERT_CHANGE = insert(limit_changes)
+_ONE = select(customers).where(customers.c.person == bindparam("of"))
+_LOCKED = _ONE.with_for_update()
+_SET_LIMIT = update(customers).where(customers.c.person == bindparam("of")).values(limit_fen=bindparam("to"))
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Customers:
         checked_fen(limit_fen, 0)
         insert_new(self._connection, customers, {"person": person, "opened_at": now})
         self._note(self._locked(person), now, "limit", limit_fen, reason, by)
-        self._change(person, {"limit_fen": limit_fen})
+        self._connection.execute(_SET_LIMIT, {"of": person, "to": limit_fen})
 
     def raise_until(self, person: str, extra_fen: int, until: datetime, reason: str, by: str, now: datetime) -> None:
         """A temporary raise by so much, which ends by itself and replaces one that lasts; 0 fen ends it now."""
@@ -130,7 +134,7 @@ class Customers:
 
     def get(self, person: str) -> LimitAccount | None:
         """The account, None for who never had one."""
-        row = self._connection.execute(select(customers).where(customers.c.person == person)).one_or_none()
+        row = self._connection.execute(_ONE, {"of": person}).one_or_none()
         return None if row is None else _account(row)
 
     def history(self, person: str, now: datetime) -> History:
@@ -159,8 +163,7 @@ class Customers:
     # one account
 
     def _locked(self, person: str) -> LimitAccount:
-        query = select(customers).where(customers.c.person == person).with_for_update()
-        row = self._connection.execute(query).one_or_none()
+        row = self._connection.execute(_LOCKED, {"of": person}).one_or_none()
         if row is None:
             raise Unknown("this person has no limit account; an approved application makes one")
         return _account(row)

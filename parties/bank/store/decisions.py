@@ -52,9 +52,10 @@ class Decisions:
     def __init__(self, connection: Connection, payloads: Payloads, accesses: AccessLog):
         self._connection, self._payloads, self._accesses = connection, payloads, accesses
 
-    def save(self, record: DecisionRecord) -> bool:
-        """Keep a record; False if this very record is kept already, Conflict if another is for its application."""
-        data = record.to_bytes()
+    def save(self, record: DecisionRecord, data: bytes | None = None) -> bool:
+        """Keep a record; False if this very record is kept already, Conflict if another is for its application.
+        `data`: its bytes, where they were made already."""
+        data = data or record.to_bytes()
         digest = hashlib.sha256(data).hexdigest()
         name = record.application.application_id
         packed = self._payloads.pack(_name(name), data)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from parties.bank.decision.context import Quota
 from parties.bank.store.errors import Conflict, LimitExceeded, Unknown
-from parties.bank.store.inserts import insert_new
+from parties.bank.store.inserts import insert_all_new, insert_new
 from parties.bank.store.tables import quota_shares, quotas
 from parties.bank.store.values import checked_fen
 from protocols.errors import UsageError
@@ -24,6 +24,9 @@ _MOST_LAPSED = 1000
 _AFTER = quotas.c.reserved_fen + bindparam("more", type_=quotas.c.reserved_fen.type)
 _TAKE = update(quotas).where(quotas.c.partner == bindparam("of"), quotas.c.quota_fen >= _AFTER,
                              quotas.c.cap_fen >= _AFTER).values(reserved_fen=_AFTER)
+_BACK = update(quotas).where(quotas.c.partner == bindparam("of")).values(
+    reserved_fen=quotas.c.reserved_fen - bindparam("less", type_=quotas.c.reserved_fen.type))
+_ALL = select(quotas).order_by(quotas.c.partner)
 _SHARES = select(quota_shares.c.partner, quota_shares.c.fen).where(quota_shares.c.reference == bindparam("of"))
 
 
@@ -58,7 +61,7 @@ class Quotas:
 
     def all(self) -> dict[str, PartnerQuota]:
         """By partner."""
-        rows = self._connection.execute(select(quotas).order_by(quotas.c.partner))
+        rows = self._connection.execute(_ALL)
         return {row.partner: PartnerQuota(**row._mapping) for row in rows}
 
     def free(self) -> dict[str, Quota]:
@@ -69,7 +72,7 @@ class Quotas:
         """Take these fen of these partners until then; False if this very reservation stands already.
 
         LimitExceeded names the first partner that has less, and nothing is taken. Conflict when the reference stands
-        for other shares or was given back.
+        for other shares or was given back; the job that meets one ends with it.
         """
         wanted = {partner: checked_fen(fen) for partner, fen in sorted(shares.items())}  # one order: no deadlock
         if not wanted:
@@ -77,13 +80,11 @@ class Quotas:
         if kept := self.of(reference):
             self._same(reference, wanted)
             return not kept
-        with self._connection.begin_nested():
-            for partner, fen in wanted.items():
-                self._take(partner, fen)
-                row = {"reference": reference, "partner": partner, "original_fen": fen, "fen": fen,
-                       "reserved_at": now, "until": until}
-                if not insert_new(self._connection, quota_shares, row):
-                    raise Conflict(f"{reference[:64]} is being reserved by another process; ask again")
+        self._take(wanted)
+        rows = [{"reference": reference, "partner": partner, "original_fen": fen, "fen": fen, "reserved_at": now,
+                 "until": until} for partner, fen in wanted.items()]
+        if insert_all_new(self._connection, quota_shares, rows) < len(rows):
+            raise Conflict(f"{reference[:64]} is being reserved by another process; ask again")
         return True
 
     def confirm(self, reference: str, now: datetime) -> None:
@@ -119,11 +120,20 @@ class Quotas:
         if any(row.fen != row.original_fen for row in rows):
             raise Conflict(f"what {reference[:64]} had reserved was given back; decide anew under a new reference")
 
-    def _take(self, partner: str, fen: int) -> None:
-        if self._connection.execute(_TAKE, {"of": partner, "more": fen}).rowcount == 0:
-            known = self.all().get(partner)
-            free = "no quota is set" if known is None else f"{known.as_context().free_fen} fen are free"
-            raise LimitExceeded(f"partner {partner[:32]} cannot take {fen} fen: {free}")
+    def _take(self, wanted: dict[str, int]) -> None:
+        """Of all or of none; given back one by one, which is cheaper at every decision than a savepoint."""
+        taken: list[str] = []
+        for partner, fen in wanted.items():
+            if self._connection.execute(_TAKE, {"of": partner, "more": fen}).rowcount == 0:
+                for other in taken:
+                    self._connection.execute(_BACK, {"of": other, "less": wanted[other]})
+                raise LimitExceeded(self._why_not(partner, fen))
+            taken.append(partner)
+
+    def _why_not(self, partner: str, fen: int) -> str:
+        known = self.all().get(partner)
+        free = "no quota is set" if known is None else f"{known.as_context().free_fen} fen are free"
+        return f"partner {partner[:32]} cannot take {fen} fen: {free}"
 
     def _give(self, reference: str, partner: str, fen: int) -> None:
         share = update(quota_shares).where(quota_shares.c.reference == reference, quota_shares.c.partner == partner,
@@ -131,5 +141,4 @@ class Quotas:
         less: Any = {"fen": quota_shares.c.fen - fen}
         if self._connection.execute(share.values(less)).rowcount == 0:
             raise Conflict(f"{fen} fen are more than {reference[:64]} has reserved at partner {partner[:32]}")
-        back: Any = {"reserved_fen": quotas.c.reserved_fen - fen}
-        self._connection.execute(update(quotas).where(quotas.c.partner == partner).values(back))
+        self._connection.execute(_BACK, {"of": partner, "less": fen})
