@@ -72,7 +72,7 @@ test-slow:
 # Whole federations share two cores, and kills meet Flower at points of their own choosing: what failed is run once
 # more, alone, and must pass then.
 test-federations: install-dev
-	$(PYTEST) -m slow $(PARALLEL) 3 $(ARGS) || $(call AGAIN,slow)
+	$(PYTEST) -m slow $(PARALLEL) 3 --no-loadscope-reorder $(ARGS) || $(call AGAIN,slow)
 
 test-crash: install-dev
 	$(PYTEST) -m crash --dist load --numprocesses 2 $(ARGS) || $(call AGAIN,crash)

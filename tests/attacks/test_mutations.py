@@ -44,9 +44,9 @@ def test_an_unknown_word_is_an_error(capsys) -> None:
 
 @pytest.mark.slow
 def test_the_gate_is_red_where_it_must_be_and_green_where_nothing_was_taken_out(capsys) -> None:
-    """Three of the table (`make mutants` runs all), and a harmless edit, which must be reported as not noticed."""
-    chosen = [NAMED["replayed frames refused"], NAMED["fresh zero of a reply"], NAMED["rows per released coefficient"]]
+    """Two of the table (`make mutants` runs all), and a harmless edit, which must be reported as not noticed."""
+    chosen = [NAMED["replayed frames refused"], NAMED["rows per released coefficient"]]
     harmless = replace(chosen[0], name="nothing", edits=(("_MAX_COUNTER = 2**62", "_MAX_COUNTER = 2**61"),))
     verdicts = survey([*chosen, harmless])
-    assert [verdict.red for verdict in verdicts] == [True, True, True, False]
+    assert [verdict.red for verdict in verdicts] == [True, True, False]
     assert "NOT NOTICED" in mutate.row(verdicts[-1])

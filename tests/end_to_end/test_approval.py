@@ -28,7 +28,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.5)
+        time.sleep(2)  # each look is a process
 
 
 def approved(fed: Federation, run: str) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def test_two_openings_lead_to_the_pooled_optimum(bank_keys, platform_keys) -> No
 
 
 @pytest.mark.slow
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.integers(400, 900), bank=st.integers(1, 3), platform=st.integers(1, 4),
        l2=st.sampled_from([0.0, 0.001, 0.05]), seed=st.integers(0, 2**20))
 def test_the_default_steps_lead_there_for_any_shape(bank_keys, platform_keys, rows, bank, platform, l2, seed) -> None:
