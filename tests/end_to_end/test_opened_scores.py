@@ -79,8 +79,8 @@ def test_the_platform_refuses_more_openings_than_a_quarter_of_its_rank_over_all_
 @pytest.mark.timeout(600)
 def test_the_demo_of_the_open_score_variant_keeps_its_contract(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = support.sealscore("demo", "--out", str(out), "--rows", "4000", "--variant", "open-score", "--no-decisions", "--json",
-                             timeout_s=RUN_S)
+    done = support.sealscore("demo", "--out", str(out), "--rows", "4000", "--variant", "open-score", "--no-decisions",
+                             "--json", timeout_s=RUN_S)
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout)
     assert abs(metrics["auc_joint"] - metrics["auc_pooled_oracle"]) <= 0.005
