@@ -65,8 +65,7 @@ def demo(
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     decisions: Annotated[bool, typer.Option(
-        help="decide 1,000 applications with the model; of one bank and platform, synthetic data, --release owner"
-    )] = True,
+        help="decide 1,000 applications with the model; of one bank and platform, synthetic data")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
 ) -> None:
     """Align, train, evaluate and publish one strict scorecard, decide applications with it; write what came of it."""
@@ -83,7 +82,7 @@ def demo(
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
     settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
                 "activation": activation, "release": release, "variant": variant, "polish": polish}
-    decisions = decisions and not given and banks == platforms == 1 and release == "owner"
+    decisions = decisions and not given and banks == platforms == 1
     rules = _rules(parts, settings, with_ablations and platforms > 1, decisions, say)
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
     metrics = _run(federation, parts, settings, out, with_ablations, decisions, as_json, say, began)

@@ -35,10 +35,11 @@ T, R = TypeVar("T"), TypeVar("R")
 
 
 class Branch:
-    """`with Branch(federation, model) as branch:` prepares both nodes, starts both services and stops them again."""
+    """`with Branch(federation, model) as branch:` prepares both nodes, starts both services and stops them again.
+    `deadline_ms`: how long an application waits for its joint score."""
 
-    def __init__(self, federation: Federation, model: str):
-        self._federation, self._model = federation, model
+    def __init__(self, federation: Federation, model: str, deadline_ms: int = SCORE_DEADLINE_MS):
+        self._federation, self._model, self._deadline_ms = federation, model, deadline_ms
         self._address = ""
         self._tokens: dict[str, str] = {}  # by role
         self._supervisor = Supervisor([self._service(FEATURE), self._service(LABEL)])
@@ -71,7 +72,7 @@ class Branch:
         _append(self._file(FEATURE), ["[scoring]", f'listen = "{address}"', f"sufficiency = [{rules}]"])
         _append(self._file(LABEL), [
             f"[scoring.platforms.{FEATURE}]", f'address = "{address}"', "", "[decisions]", 'listen = "127.0.0.1:0"',
-            f'model = "{self._model}"', f"score_deadline_ms = {SCORE_DEADLINE_MS}"])
+            f'model = "{self._model}"', f"score_deadline_ms = {self._deadline_ms}"])
 
     def _prepare_bank(self) -> None:
         _sealscore(LABEL, "rulebook", "init", str(self._federation.home(LABEL) / "rulebook"))

@@ -91,6 +91,10 @@ class BankShared(_Side):
         reply, share = self._vector.answer(rows)
         return Asked(b"".join([self.digest, *map(self._name, rows), reply]), share)
 
+    def name(self, columns: np.ndarray) -> bytes:
+        """16 bytes that stand for one whitened row, float64 (d,): the same for the same row, and say nothing of it."""
+        return self._name(self._rows(columns[None])[0])
+
     def scores(self, asked: Asked, answered: Sequence[int], answer: bytes) -> np.ndarray:
         """Log-odds before calibration of the people in these places, in order, float64, multiples of 2^-5.
 

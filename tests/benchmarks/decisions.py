@@ -7,6 +7,7 @@ scoring   makes two small nodes, starts the platform's scoring process (mutual T
           the generator included.
 service   makes the same nodes, starts the platform's scoring process and the bank's decision service with TLS, client
           certificates and a SQLite store, and posts applications: each is consented, scored jointly, decided, kept.
+          --release as above.
 http      posts applications to a decision service that runs already: --url, --bodies FILE (one JSON object a line,
           taken in turn; "application_id" is made new), --header NAME=VALUE, --ca, --cert, --key, --pid NAME=PID.
 
@@ -21,10 +22,9 @@ import itertools
 import json
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from tests.benchmarks.open_loop import OK, Send, due_times, measured, table
 from tests.scoring.asking import Asking, scorer
 from tests.scoring.conftest import made_ready
 from tests.scoring.homes import MODEL, Homes, make_homes
-from tests.scoring.processes import platform_process
+from tests.scoring.processes import hub_process, platform_process
 from tests.scoring.shared_homes import share_weights
 
 POLICY = "maximum_scores_per_person_per_day = 1000000\nmaximum_snapshots_per_person = 1000000"
@@ -68,26 +68,6 @@ class Applicants:
         return scorer(self._asking, transport)
 
 
-@contextlib.contextmanager
-def hub_process(homes: Homes) -> Iterator[tuple[int, str]]:
-    """(pid, address) of a coordinator's hub, which the platform is told to take calls from."""
-    home = homes.bank.parent / "coordinator"
-    words = ["--home", str(home), "--port", "0", "--registry", f"sqlite:///{home}/registry.db"]
-    with open(home / "hub.log", "wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "coordinator.hub_main", *words], stdout=subprocess.PIPE,
-                                   stderr=log, text=True)
-    try:
-        address = json.loads(process.stdout.readline())["hub"]
-        path = homes.platform / "platform.toml"
-        path.write_text(path.read_text().replace('hub = "127.0.0.1:1"', f'hub = "{address}"')
-                        .replace("[scoring]", "[scoring]\nhub = true"))
-        yield process.pid, address
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
-
-
 async def load_scoring(applicants: Applicants, connect: Callable[[], Transport], pids: dict[str, int],
                        options: argparse.Namespace) -> dict[str, Any]:
     """Drive the scoring process through the bank's client; `connect` is called in its loop."""
@@ -112,7 +92,7 @@ def bench_scoring(options: argparse.Namespace) -> dict[str, Any]:
         applicants = Applicants(homes, shared)
         hub = running.enter_context(hub_process(homes)) if options.through == "hub" else None
         process, address = running.enter_context(platform_process(homes))
-        pids = {"platform": process.pid} | ({} if hub is None else {"hub": hub[0]})
+        pids = {"platform": process.pid} | ({} if hub is None else {"hub": hub[0].pid})
 
         def connect() -> Transport:
             return HubTransport(hub[1], homes.bank, "platform") if hub else DirectTransport(address, homes.bank)
@@ -145,7 +125,8 @@ async def load_service(service: Running, pids: dict[str, int], options: argparse
 def bench_service(options: argparse.Namespace) -> dict[str, Any]:
     """Both nodes in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        homes = made_ready(make_homes(Path(folder), options.people, policy=POLICY, scoring=SCORING))
+        homes = make_homes(Path(folder), options.people, policy=POLICY, scoring=SCORING)
+        made_ready(share_weights(homes) if options.release == "shared" else homes)
         with platform_process(homes) as (process, address), service_process(homes, address, DEADLINE_MS) as service:
             return asyncio.run(load_service(service, {"platform": process.pid}, options))
 
@@ -213,7 +194,8 @@ def main(words: list[str]) -> int:
     """Run and print."""
     options = _options(words)
     told = TARGETS[options.target](options)
-    title = {"scoring": f"scoring, {options.release} release", "service": "decision service", "http": options.url}
+    release = f"{options.release} release"
+    title = {"scoring": f"scoring, {release}", "service": f"decision service, {release}", "http": options.url}
     print(json.dumps(told, indent=2) if options.json else table(title[options.target], told))
     missed = options.p99_ms is not None and told["latency_ms"]["p99"] > options.p99_ms
     return 1 if told["errors"] or missed else 0

@@ -3,14 +3,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 
 import pytest
 
+from parties.bank.scoring.cli import bank_scoring
+from parties.bank.scoring.model import BankModel
+from parties.platform.scoring.cli import platform_scoring
 from parties.runtime.run_store import RunStore
 from parties.runtime.scoring.directory import Directories, TokenDirectory, prepare
 from parties.runtime.scoring.persons import PersonKey
 from protocols.errors import DataError, TrustError, UsageError
+from protocols.node import cli
 from protocols.node.at_rest import run_box
 from tests.scoring.homes import MODEL, RUN, identifier
 
@@ -87,6 +92,24 @@ def test_what_cannot_be_prepared_says_why_and_leaves_the_old_tokens(homes, chang
     with pytest.raises(kind, match=sentence):
         prepare(homes.party("bank"), homes.identity("bank"), MODEL)
     assert directory(homes, "bank").tokens.tobytes() == before
+
+
+@pytest.mark.parametrize(("role", "app"), [("bank", bank_scoring()), ("platform", platform_scoring())])
+def test_a_model_of_several_platforms_is_refused_where_it_would_be_prepared(homes, role, app, capsys):
+    seats = {"bank": "label", "platform": "feature", "telecom": "feature"}
+    homes.vault(role).put(MODEL, homes.half(role) | {"parties": seats})
+    party = homes.party(role)
+    shutil.rmtree(party.state / "scoring" / "tokens")
+    assert cli.run(app, ["prepare", str(party.home / f"{role}.toml"), MODEL], f"{role} scoring") == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and "several platforms" in told.err and "score it in batches" in told.err
+    assert not told.out and not (party.state / "scoring" / "tokens").exists()
+
+
+def test_a_bank_that_is_told_to_decide_with_a_model_of_several_platforms_does_not_begin(homes):
+    change_platforms(homes)
+    with pytest.raises(UsageError, match="with 2 platforms; online scoring needs a published model of one platform"):
+        BankModel.load(homes.party("bank"), homes.identity("bank"), MODEL)
 
 
 @pytest.mark.parametrize("run", ["r-1", "../../etc", "r-" + "9" * 16])

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from parties.bank.scoring.client import Ask, joint_score, reference_bytes
-from parties.bank.scoring.connect import Terms, grant, scorer_of
+from parties.bank.scoring.client import Ask, joint_score
+from parties.bank.scoring.connect import Terms, ask_of, grant, scorer_of
 from parties.bank.scoring.model import BankModel
 from parties.runtime.config import LoadedParty
 from parties.runtime.oversight_cli import ConfigArgument
@@ -51,8 +51,7 @@ def ask(
                          "then prepare with --run RUN of that scoring")
     now = int(time.time())
     terms = Terms(consent, purpose, now, now + GRANT_S)
-    asked = Ask(token, grant(identity, party.name, found.platform, token, terms), reference_bytes(terms.reference),
-                None if found.shared is None else found.shared.row(row))
+    asked = ask_of(found, token, grant(identity, party.name, found.platform, token, terms), consent, row)
     typer.echo(json.dumps(asyncio.run(_ask(party, identity, found, asked, row, deadline_ms / 1000)), indent=2))
 
 

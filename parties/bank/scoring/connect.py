@@ -4,7 +4,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from parties.bank.scoring.caller import Caller
-from parties.bank.scoring.client import JointScorer, reference_bytes
+from parties.bank.scoring.client import Ask, JointScorer, reference_bytes
+from parties.bank.scoring.model import BankModel
+from parties.bank.scoring.own import Values
 from parties.bank.scoring.transport import DirectTransport, HubTransport, Transport
 from parties.runtime.config import LoadedParty
 from protocols.crypto.identity import IdentityKey
@@ -39,6 +41,19 @@ def grant(identity: IdentityKey, bank: str, platform: str, token: bytes, terms: 
     """The consent as the bank signs it for the platform, about the person behind `token`."""
     return Consent(bank, platform, token, reference_bytes(terms.reference), terms.purpose, terms.issued_at_s,
                    terms.not_after_s, terms.maximum_uses).sign(identity)
+
+
+def ask_of(model: BankModel, token: bytes, signed: pb.Grant, cause: str, values: Values | None) -> Ask:
+    """What is asked about one applicant, as the model needs it. `cause`: what the consent is used for, such as an
+    application; the same again is no second use. DataError for a bad value.
+
+    Of a model whose weights stay shared the row travels, encrypted, and another row is another score: it is a use of
+    its own, also under the same cause.
+    """
+    if model.shared is None or values is None:
+        return Ask(token, signed, reference_bytes(cause))
+    row = model.shared.row(values)
+    return Ask(token, signed, reference_bytes(f"{cause} {model.shared.crypto.name(row).hex()}"), row)
 
 
 def _transport(party: LoadedParty, platform: str) -> Transport:

@@ -51,9 +51,13 @@ class BankModel:
                    SharedHalf.load(party, vault, half) if half.get("release") == "shared" else None)
 
     def bank_only(self, values: Values | None) -> BankOnly:
-        """What the bank alone says, with contributions; empty without a bureau answer. DataError for a bad value."""
+        """What the bank alone says, with contributions; empty without a bureau answer, and where the bank has no
+        coefficients at all. DataError for a bad value."""
         card = self.alone or self.own
-        if values is None or card is None:
+        if values is None:
+            return BankOnly()
+        if card is None:
+            self.shared.row(values)  # what the joint score could not be asked with is refused here, as of any model
             return BankOnly()
         score = card.score(values)
         probability = probability_of(self.alone_calibration, score.log_odds) if self.alone else None

@@ -1,8 +1,9 @@
 """How a sealed call reaches the platform: a transport carries bytes; what is in them only the two nodes can read."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -35,51 +36,60 @@ class Transport(Protocol):
         """Give up the connection."""
 
 
-class DirectTransport:
-    """gRPC with mutual TLS to the platform's scoring process; from one event loop.
+class _Channel:
+    """Opened at the first call: a channel belongs to the loop that runs when it is made, and a service is put together
+    before its loop runs. From one event loop."""
 
-    The channel is opened at the first call: it belongs to the loop that runs when it is made, and a service is put
-    together before its loop runs.
-    """
-
-    def __init__(self, address: str, home: Path):
-        self._address, self._credentials = address, NodeTls.load(home).channel_credentials()
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials, options: Sequence[tuple[str, Any]]):
+        self._address, self._credentials, self._options = address, credentials, options
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable] = {}
 
-    def _open(self) -> None:
-        self._channel = grpc.aio.secure_channel(self._address, self._credentials, _OPTIONS)
-        self._methods = {name: self._channel.unary_unary(PREFIX + name) for name in ("Hello", "Score", "Revoke")}
+    def method(self, path: str) -> grpc.aio.UnaryUnaryMultiCallable:
+        """A unary call that takes and gives bytes."""
+        if self._channel is None:
+            self._channel = grpc.aio.secure_channel(self._address, self._credentials, self._options)
+        if path not in self._methods:
+            self._methods[path] = self._channel.unary_unary(path)
+        return self._methods[path]
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+
+
+class DirectTransport:
+    """gRPC with mutual TLS to the platform's scoring process; from one event loop."""
+
+    def __init__(self, address: str, home: Path):
+        self._channel = _Channel(address, NodeTls.load(home).channel_credentials(), _OPTIONS)
 
     async def call(self, method: str, body: bytes, timeout_s: float) -> bytes:
         """One unary call."""
-        if self._channel is None:
-            self._open()
         try:
-            return await self._methods[method](body, timeout=timeout_s)
+            return await self._channel.method(PREFIX + method)(body, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise TransportFailed(_CAUSES.get(error.code(), error.code().name.lower())) from None
 
     async def close(self) -> None:
         """Close the channel."""
-        if self._channel is not None:
-            await self._channel.close()
+        await self._channel.close()
 
 
 class HubTransport:
-    """Through the coordinator's hub to a platform that takes calls there. The hub sees names, sizes and timing."""
+    """Through the coordinator's hub to a platform that takes calls there; from one event loop. The hub sees names,
+    sizes and timing."""
 
     def __init__(self, hub: str, home: Path, platform: str):
         tls = NodeTls.load(home)
         self._names = {"caller": tls.name, "callee": platform}
-        self._channel = grpc.aio.secure_channel(hub, tls.channel_credentials(), CHANNEL_OPTIONS)
-        self._call = self._channel.unary_unary(HUB_CALL)
+        self._channel = _Channel(hub, tls.channel_credentials(), CHANNEL_OPTIONS)
 
     async def call(self, method: str, body: bytes, timeout_s: float) -> bytes:
         """One unary call."""
         try:
             request = codec.encode(CallRequest(version=codec.VERSION, **self._names, method=method, body=body))
-            reply = await self._call(request, timeout=timeout_s)
+            reply = await self._channel.method(HUB_CALL)(request, timeout=timeout_s)
             return codec.decode(CallReply, reply, codec.MAX_FRAME_BYTES).body
         except grpc.aio.AioRpcError as error:
             raise TransportFailed(_HUB_CAUSES.get(error.code(), error.code().name.lower())) from None

@@ -8,15 +8,14 @@ from datetime import UTC, datetime
 
 from parties.bank.decision.application import Bureau
 from parties.bank.decision.context import BankOnly, JointScore
-from parties.bank.scoring.client import Ask, JointScorer, joint_score, reference_bytes
-from parties.bank.scoring.connect import Terms, grant, scorer_of
+from parties.bank.scoring.client import JointScorer, joint_score, reference_bytes
+from parties.bank.scoring.connect import Terms, ask_of, grant, scorer_of
 from parties.bank.scoring.model import BankModel
 from parties.bank.service.deciding import Submitted
 from parties.bank.store.consents import Grant
 from parties.runtime.config import LoadedParty
 from parties.runtime.scoring.directory import Directories, TokenDirectory
 from protocols.crypto.identity import IdentityKey
-from protocols.errors import UsageError
 
 
 class NoModel:
@@ -50,11 +49,10 @@ class ModelScores:
                  scorer: JointScorer | None = None):
         self._party, self._identity, self._deadline_s, self._purpose = party.name, identity, deadline_s, purpose
         self._model = BankModel.load(party, identity, model)
-        if self._model.own is None:
-            raise UsageError(f"model {model} has shared weights, which this service does not score with yet; publish "
-                             "one with release = \"owner\"")
         self._directory: TokenDirectory = Directories(party.state, identity).load(model, self._model.platform)
         self._scorer = scorer or scorer_of(party, identity, self._model.platform)
+        if self._model.shared is not None:
+            self._scorer.share(self._model)
 
     @property
     def model(self) -> str:
@@ -62,20 +60,23 @@ class ModelScores:
         return self._model.id
 
     def bank_only(self, bureau: Bureau | None) -> BankOnly:
-        """The bank's own score with contributions; DataError for a value that its table cannot have."""
+        """The score of the model that the bank fitted by itself, with contributions; empty where the half kept none.
+        DataError for a value that its table cannot have."""
         return self._model.bank_only(None if bureau is None else bureau.columns)
 
     async def joint(self, submitted: Submitted, consent: Grant | None) -> JointScore:
-        """The platform's part joined with ours. The same application asked again does not use a consent up again."""
+        """The platform's part joined with ours, or the score that both sides computed together. The same application
+        with the same bureau answer asked again does not use a consent up again."""
         if consent is None:
             return JointScore(status="not-asked", cause="no consent that holds", model=self.model)
         token = self._directory.token(submitted.person)
         if token is None:
             return JointScore(status="unavailable", cause="unknown to the platform", model=self.model)
-        asked = Ask(token, self._signed(token, consent), reference_bytes(submitted.application.application_id))
+        application = submitted.application
+        values = None if application.bureau is None else application.bureau.columns
+        asked = ask_of(self._model, token, self._signed(token, consent), application.application_id, values)
         answer = await self._scorer.score(asked, self.model, self._deadline_s)
-        bureau = submitted.application.bureau
-        own = None if bureau is None else self._model.own.score(bureau.columns).log_odds
+        own = None if values is None or self._model.own is None else self._model.own.score(values).log_odds
         return joint_score(answer, self._model, own)
 
     def _signed(self, token: bytes, consent: Grant) -> object:
