@@ -95,4 +95,8 @@ def scores(
 
 def examine(node: NodeFile) -> Iterable[Finding]:
     """What `sealscore doctor` finds at a bank."""
-    return doctor.examine(node, bank_side)
+    yield from doctor.examine(node, bank_side)
+    party = LoadedParty(node.path, node.kind)
+    if party.config.decisions is not None:
+        from parties.bank.service.doctor import examine as decisions
+        yield from decisions(party)

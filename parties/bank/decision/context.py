@@ -62,9 +62,11 @@ class History(Strict):
 
 
 class Quota(Strict):
-    """What a funding partner can still take: free fen of its quota, and its share of the caps on concentration."""
+    """What a funding partner can still take: free fen of its quota and its caps; and what it has taken, in fen where
+    that is known (records from before have no such field), else as a share of the partner's net tier-1 capital."""
 
     free_fen: Fen
+    used_fen: Fen | None = Field(default=None, exclude_if=lambda fen: fen is None)
     concentration: Annotated[Number, Field(ge=0, le=1)] = Field(default=0, validate_default=True)
 
 

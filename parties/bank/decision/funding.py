@@ -157,18 +157,33 @@ def _condition(partner: Partner, amount_fen: int, borrower: Borrower) -> Verdict
 
 
 def _room(policy: FundingPolicy, funder: Funder, fen: int, quotas: Mapping[str, Quota]) -> Verdict:
-    """Whether a funder can pay so much more. Its balance here is what its quota has used, or more by the context."""
+    """Whether a funder can pay so much more."""
     quota = quotas.get(funder.name)
     if quota is None:
         return "no-quota-known"
     if fen > quota.free_fen:
         return "quota-used-up"
-    by_capital = _share_of(funder.net_tier1_capital_fen, quota.concentration, ROUND_CEILING)
-    balance = max(0, funder.quota_fen - quota.free_fen, by_capital) + fen
+    balance = _balance(funder, quota) + fen
     if isinstance(funder, Partner) and balance > _share_of(funder.net_tier1_capital_fen, policy.single_partner_cap):
         return "single-partner-cap"
     internet = funder.internet_loans_elsewhere_fen + balance
     return "funds" if internet <= _share_of(funder.total_loans_fen, policy.internet_loan_cap) else "internet-loan-cap"
+
+
+def _balance(funder: Funder, quota: Quota) -> int:
+    """What it has lent here: as the context says, or else what its quota has used, or more by its concentration."""
+    if quota.used_fen is not None:
+        return quota.used_fen
+    by_capital = _share_of(funder.net_tier1_capital_fen, quota.concentration, ROUND_CEILING)
+    return max(0, funder.quota_fen - quota.free_fen, by_capital)
+
+
+def most(policy: FundingPolicy, funder: Funder) -> int:
+    """What the caps on concentration let a funder lend here in all, in fen; 0 for one that has lent too much
+    elsewhere. `examine` never passes it; a store compares with it once more when several decide at a time."""
+    by_loans = _share_of(funder.total_loans_fen, policy.internet_loan_cap) - funder.internet_loans_elsewhere_fen
+    by_capital = _share_of(funder.net_tier1_capital_fen, policy.single_partner_cap)
+    return max(0, min(by_loans, by_capital) if isinstance(funder, Partner) else by_loans)
 
 
 def _shares(policy: FundingPolicy, partner: Partner, amount_fen: int) -> tuple[FundingShare, ...] | None:

@@ -28,12 +28,23 @@ class LendingPolicy(Strict):
     cooling_off_h: Annotated[int, Whole, Field(ge=0, le=336)] = Field(24, description="cancelling is free")
     cooling_off_interest: Literal["waived", "charged"] = Field("waived", description="what a cancelled loan cost")
     write_off_after_days: Annotated[int, Whole, Field(ge=1, le=3650)] = Field(90, description="least days past due")
+    performance_days: Annotated[int, Whole, Field(ge=1, le=3650)] = Field(
+        365, description="from the draw-down on: what a loan's result is judged by, in reports of experiments")
+    bad_from_days: Annotated[int, Whole, Field(ge=1, le=3650)] = Field(90, description="days past due of a bad loan")
     kept_years: Annotated[int, Whole, Field(ge=0, le=100)] = Field(10, description="a loan is kept after its end")
     time_zone: str = Field("Asia/Shanghai", description="whose dates count")
 
     def ended_before(self, now: datetime) -> datetime:
         """Loans that ended before this are forgotten."""
         return now - timedelta(days=366 * self.kept_years)
+
+    def window_end(self, drawn_at: datetime) -> datetime:
+        """When the performance window of a loan is over."""
+        return drawn_at + timedelta(days=self.performance_days)
+
+    def window_begin(self, now: datetime) -> datetime:
+        """Loans that were drawn after this have no result yet."""
+        return now - timedelta(days=self.performance_days)
 
 
 def agreement(record: DecisionRecord, product: Product, pricing: PricingPolicy, policy: LendingPolicy,

@@ -7,7 +7,7 @@ the terms and the events: an entry that was changed in the database is noticed.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from parties.bank.lending.tables import loan_movements, loan_shares, loans
 from parties.bank.lending.terms import Terms
 from parties.bank.lending.voucher import signed, voucher_of
 from parties.bank.store import Conflict, Reader, Unit, Unknown
+from parties.bank.store.deletions import nothing_holds
 from parties.bank.store.inserts import insert_new
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import TrustError, UsageError
@@ -150,10 +151,24 @@ class Loans:
         """Whose loan it is (a keyed hash): for the process itself, to refuse others. Unknown when there is none."""
         return str(self._found(self._row(loans.c.loan_id == loan_id), loan_id).person)
 
+    def days_past_due(self, person: str, now: datetime) -> int:
+        """The most days that a loan of this person, still running or written off, is or ever was late; 0 without one.
+
+        For the process itself: a limit account hears of lateness only when a loan ends.
+        """
+        query = select(loans).where(loans.c.person == person, loans.c.status.in_(("active", "written-off")))
+        running = map(self._loan, self._connection.execute(query).all())
+        return max((max(worst_days(one.terms, one.events), one.at(now).days_past_due) for one in running), default=0)
+
     def of_application(self, application_id: str) -> str | None:
         """The loan of an application, if its offer was accepted."""
         query = select(loans.c.loan_id).where(loans.c.application_id == application_id)
         return self._connection.execute(query).scalar_one_or_none()
+
+    def of_applications(self, application_ids: Sequence[str], accepted_by: datetime) -> Iterator[Loan]:
+        """Drawn loans of these applications that were accepted by then: for sums, which tell nobody's data."""
+        which = loans.c.application_id.in_(application_ids), loans.c.drawn_fen > 0, loans.c.accepted_at <= accepted_by
+        return map(self._loan, self._connection.execute(select(loans).where(*which)).all())
 
     def voucher(self, loan_id: str, reader: Reader, at: datetime) -> bytes:
         """The signed voucher as it was made out at the draw-down."""
@@ -196,9 +211,10 @@ class Loans:
 
         What partners have outstanding stays as it is: an ended loan has nothing outstanding.
         """
-        query = select(loans.c.loan_id, loans.c.person).where(loans.c.ended_at < ended_before).order_by(loans.c.number)
-        old = self._connection.execute(query).all()
-        free = [row.loan_id for row in old if self._unit.deletions.held_by(row.person, now) is None][:_MOST_FORGOTTEN]
+        query = select(loans.c.loan_id).where(loans.c.ended_at < ended_before, nothing_holds(loans.c.person, now))
+        free = list(self._connection.execute(query.order_by(loans.c.number).limit(_MOST_FORGOTTEN)).scalars())
+        if not free:
+            return free
         for table in (loan_movements, loan_shares, loans):
             self._connection.execute(delete(table).where(table.c.loan_id.in_(free)))
         self._unit.accesses.note(reader, "forget loans", now, count=len(free))

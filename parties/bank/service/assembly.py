@@ -5,16 +5,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from parties.bank.decision.rulebook import Rulebook
-from parties.bank.lending.book import Notary
+from parties.bank.experiments.kept import Kept
+from parties.bank.lending.book import Loans, Notary
 from parties.bank.service.credentials import Credentials
 from parties.bank.service.deciding import Decider
+from parties.bank.service.experiment_cases import ExperimentCases
 from parties.bank.service.http_app import http_app
 from parties.bank.service.http_guard import Guard
 from parties.bank.service.loan_cases import LoanCases, LoanParts
@@ -39,6 +41,7 @@ from protocols.node.identity_files import load_identity
 
 log = logging.getLogger("sealscore.decisions")
 HOUSEKEEPING_S = 60.0
+PAST = "loans past their retention"
 _NAMES, _PAGES = b"bank decisions application ids v1", b"bank decisions cursors v1"
 
 
@@ -79,6 +82,7 @@ class Service:
         self.use = UseCases(self._parts(decider))
         self.loans = LoanCases(LoanParts(self.store, self.rules.rulebook, self._ids(), node.config.lending,
                                          Notary(node.party.name, node.identity)))
+        self.experiments = ExperimentCases(Kept(self.store, self.rules.rulebook, node.config.lending))
         self.credentials = _credentials(node)
         self.metrics.gauge("revocations_waiting", lambda: float(len(self.revocations)))
 
@@ -98,7 +102,7 @@ class Service:
 
     def api(self) -> FastAPI:
         """The HTTP interface without its guard: for its OpenAPI document."""
-        return http_app(self.use, self.loans, self.credentials, version("sealscore"))
+        return http_app(self.use, self.loans, self.experiments, self.credentials, version("sealscore"))
 
     def _health(self) -> Health:
         return Health(status="stopping" if self.stopping else "ok", rulebook=self.rules.digest, model=self.scores.model,
@@ -118,6 +122,7 @@ class Service:
         unit.quotas.lapse(now)
         unit.deletions.run(reader, now, self.node.config.store.retention)
         unit.deletions.sweep(now, self.node.config.store.retention)
+        Loans(unit).forget(self.node.config.lending.ended_before(now), replace(reader, purpose=PAST), now)
 
     async def close(self) -> None:
         """Finish what is being decided, then give up connection and store."""

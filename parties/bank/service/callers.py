@@ -3,8 +3,8 @@
 | role     | may                                                                                           |
 |----------|-----------------------------------------------------------------------------------------------|
 | channel  | submit, follow its own applications and loans, reviews, consents, switch-off, deletion          |
-| officer  | read records, list, decide reviews, switch a person off                                         |
-| auditor  | read records, list, accesses, metrics; writes nothing                                           |
+| officer  | read records, list, reports of experiments, decide reviews, switch a person off                 |
+| auditor  | read records, list, reports of experiments, accesses, metrics; writes nothing                   |
 | operator | metrics; sees nobody's record                                                                   |
 """
 from __future__ import annotations
@@ -20,6 +20,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "submit": frozenset({"channel"}),
     "follow": frozenset({"channel", "officer", "auditor"}),
     "list": frozenset({"officer", "auditor"}),
+    "read-experiment": frozenset({"officer", "auditor"}),
     "read-record": frozenset({"officer", "auditor"}),
     "ask-review": frozenset({"channel", "officer"}),
     "decide-review": frozenset({"officer"}),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 from parties.bank.decision.application import JOINT_SCORING, Application, Bureau
 from parties.bank.decision.context import BankOnly, ConsentState, Context, History, JointScore, Quota
 from parties.bank.decision.record import DecisionRecord
+from parties.bank.lending.book import Loans
 from parties.bank.service.answers import answer_of
 from parties.bank.service.metrics import Metrics
 from parties.bank.service.refusals import Unavailable
@@ -45,6 +46,8 @@ class Scores(Protocol):
 
 class Engine(Protocol):
     """Decides, and says which arm of an experiment a person is in."""
+
+    funders: Collection[str]  # whose quotas it looks at
 
     def decide(self, application: Application, context: Context) -> DecisionRecord:
         """The record."""
@@ -86,7 +89,7 @@ class Decider:
         """The answer under the submission's key: durable when this returns."""
         began = time.perf_counter()
         own = self._scores.bank_only(submitted.application.bureau)
-        found = await self._submit(lambda unit: _first(unit, submitted))
+        found = await self._submit(lambda unit: _first(unit, submitted, self._engine.funders))
         if isinstance(found, Kept):
             return found
         asked = time.perf_counter()
@@ -108,7 +111,7 @@ class Decider:
                 kept = await self._submit(functools.partial(_second, submitted=submitted, record=record, data=data,
                                                             body=body, until=until))
             except LimitExceeded:
-                facts = replace(facts, quotas=await self._submit(lambda unit: unit.quotas.free()))
+                facts = replace(facts, quotas=await self._submit(lambda unit: unit.quotas.free(self._engine.funders)))
                 continue
             if kept.first:
                 self._metrics.count("decisions", outcome=record.outcome)
@@ -126,7 +129,7 @@ class Decider:
         return await asyncio.wrap_future(self._store.submit(job))
 
 
-def _first(unit: Unit, submitted: Submitted) -> Kept | Facts:
+def _first(unit: Unit, submitted: Submitted, funders: Collection[str]) -> Kept | Facts:
     """The answer that this key had already, or the facts, with every valid consent used by this application."""
     kept = unit.idempotency.find(submitted.scope, submitted.key, submitted.request)
     if kept is not None:
@@ -139,7 +142,17 @@ def _first(unit: Unit, submitted: Submitted) -> Kept | Facts:
                    for told, (status, _) in zip(application.consents, taken, strict=True))
     # nobody is asked about a person who switched off, or without a consent that holds
     valid = [grant for _, grant in taken if grant is not None and grant.purpose == JOINT_SCORING and not off]
-    return Facts(states, valid[-1] if valid else None, off, unit.customers.history(person, now), unit.quotas.free())
+    return Facts(states, valid[-1] if valid else None, off, _history(unit, person, now),
+                 unit.quotas.free(funders))
+
+
+def _history(unit: Unit, person: str, now: datetime) -> History:
+    """The person's account, with how late loans are that still run."""
+    history = unit.customers.history(person, now)
+    if not history.outstanding_fen:
+        return history
+    late = Loans(unit).days_past_due(person, now)
+    return history.model_copy(update={"worst_overdue_days": max(history.worst_overdue_days, late)})
 
 
 def _second(unit: Unit, submitted: Submitted, record: DecisionRecord, data: bytes, body: bytes, until: datetime

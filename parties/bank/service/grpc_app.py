@@ -4,10 +4,13 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from pydantic import BaseModel
@@ -16,7 +19,8 @@ from parties.bank.service import applications_pb2 as pb
 from parties.bank.service import messages as m
 from parties.bank.service.assembly import Service
 from parties.bank.service.callers import Caller
-from parties.bank.service.grpc_shapes import plain, read, written
+from parties.bank.service.grpc_loans import LOAN_CALLS, LOANS
+from parties.bank.service.grpc_shapes import Told, apart, plain, read, written
 from parties.bank.service.listeners import GRACE_S, grpc_credentials
 from parties.bank.service.refusals import BadRequest, Refusal
 from parties.bank.service.use_cases import UseCases
@@ -31,8 +35,9 @@ CODES = {
     413: grpc.StatusCode.RESOURCE_EXHAUSTED, 422: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED, 503: grpc.StatusCode.UNAVAILABLE,
 }
-Told = dict[str, Any]
-Call = Callable[[UseCases, Caller, Told], Awaitable[bytes | BaseModel]]
+Reply = bytes | BaseModel | Message
+Call = Callable[[UseCases, Caller, Told], Awaitable[Reply]]
+Bound = Callable[[Caller, Told], Awaitable[Reply]]
 
 
 class Submit(Strict):
@@ -86,9 +91,10 @@ async def _submit(use: UseCases, by: Caller, told: Told) -> bytes:
     return (await use.submit(by, asked.idempotency_key, asked.submission)).body
 
 
-async def _record(use: UseCases, by: Caller, told: Told) -> BaseModel:
+async def _record(use: UseCases, by: Caller, told: Told) -> Message:
     asked = read(Looked, told)
-    return await use.record(by, asked.application_id, asked.purpose)
+    found = await use.record(by, asked.application_id, asked.purpose)
+    return pb.Record(digest=found.digest, record=canonical_json(found.record))
 
 
 async def _list(use: UseCases, by: Caller, told: Told) -> BaseModel:
@@ -97,13 +103,13 @@ async def _list(use: UseCases, by: Caller, told: Told) -> BaseModel:
 
 
 async def _ask_review(use: UseCases, by: Caller, told: Told) -> BaseModel:
-    name, rest = _named(told)
-    return await use.ask_review(by, name, read(m.ReviewRequest, rest))
+    named, rest = apart(Named, told)
+    return await use.ask_review(by, named.application_id, read(m.ReviewRequest, rest))
 
 
 async def _decide_review(use: UseCases, by: Caller, told: Told) -> BaseModel:
-    name, rest = _named(told)
-    return await use.decide_review(by, name, read(m.ReviewDecision, rest))
+    named, rest = apart(Named, told)
+    return await use.decide_review(by, named.application_id, read(m.ReviewDecision, rest))
 
 
 async def _find_person(use: UseCases, by: Caller, told: Told) -> BaseModel:
@@ -111,8 +117,8 @@ async def _find_person(use: UseCases, by: Caller, told: Told) -> BaseModel:
 
 
 async def _give_consent(use: UseCases, by: Caller, told: Told) -> BaseModel:
-    person, rest = _person(told)
-    return await use.give_consent(by, person, read(m.ConsentGiven, rest))
+    found, rest = apart(m.PersonFound, told)
+    return await use.give_consent(by, found.person, read(m.ConsentGiven, rest))
 
 
 async def _withdraw(use: UseCases, by: Caller, told: Told) -> BaseModel:
@@ -121,8 +127,8 @@ async def _withdraw(use: UseCases, by: Caller, told: Told) -> BaseModel:
 
 
 async def _switch(use: UseCases, by: Caller, told: Told) -> BaseModel:
-    person, rest = _person(told)
-    return await use.switch(by, person, read(m.Switch, rest))
+    found, rest = apart(m.PersonFound, told)
+    return await use.switch(by, found.person, read(m.Switch, rest))
 
 
 async def _accesses(use: UseCases, by: Caller, told: Told) -> BaseModel:
@@ -148,16 +154,6 @@ CALLS: dict[str, Call] = {
 }
 
 
-def _named(told: Told) -> tuple[str, Told]:
-    rest = {name: value for name, value in told.items() if name != "application_id"}
-    return read(Named, {"application_id": told["application_id"]}).application_id, rest
-
-
-def _person(told: Told) -> tuple[str, Told]:
-    rest = {name: value for name, value in told.items() if name != "person"}
-    return read(m.PersonFound, {"person": told["person"]}).person, rest
-
-
 @contextlib.asynccontextmanager
 async def serve_grpc(service: Service) -> AsyncIterator[str | None]:
     """Serve while the context lasts; its address, None where none is configured."""
@@ -168,13 +164,14 @@ async def serve_grpc(service: Service) -> AsyncIterator[str | None]:
     size = config.limits.body_bytes
     server = grpc.aio.server(maximum_concurrent_rpcs=4 * config.limits.in_flight, options=(
         ("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0), ("grpc.keepalive_time_ms", 30_000)))
-    server.add_generic_rpc_handlers((grpc_handlers(service),))
+    server.add_generic_rpc_handlers(grpc_handlers(service))
     told = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(told, server)
-    reflection.enable_server_reflection((SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    names = (SERVICE.full_name, LOANS.full_name)
+    reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _listen(server, config.grpc, None if config.tls is None else grpc_credentials(home, config.tls))
     await server.start()
-    for name in ("", SERVICE.full_name):
+    for name in ("", *names):
         await told.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield f"{config.grpc.rpartition(':')[0]}:{port}"
@@ -194,28 +191,32 @@ def _listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCrede
     return port
 
 
-def grpc_handlers(service: Service) -> grpc.GenericRpcHandler:
-    """Every method of the service."""
-    return grpc.method_handlers_generic_handler(SERVICE.full_name, {
-        method.name: grpc.unary_unary_rpc_method_handler(_method(service, method.name)) for method in SERVICE.methods})
+def grpc_handlers(service: Service) -> tuple[grpc.GenericRpcHandler, ...]:
+    """Every method of both services."""
+    return (_handler(service, SERVICE, {name: partial(call, service.use) for name, call in CALLS.items()}),
+            _handler(service, LOANS, {name: partial(call, service.loans) for name, call in LOAN_CALLS.items()}))
 
 
-def _method(service: Service, name: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    takes = getattr(pb, SERVICE.methods_by_name[name].input_type.name)
-    gives = getattr(pb, SERVICE.methods_by_name[name].output_type.name)
+def _handler(service: Service, told: ServiceDescriptor, calls: dict[str, Bound]) -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(told.full_name, {
+        method.name: grpc.unary_unary_rpc_method_handler(_method(service, method, calls[method.name]))
+        for method in told.methods})
+
+
+def _method(service: Service, method: MethodDescriptor, call: Bound) -> Callable[[bytes, Any], Awaitable[bytes]]:
+    takes, gives = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
 
     async def answer(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         status = "fault"
         try:
-            by = _caller(service, context)
-            reply = await CALLS[name](service.use, by, plain(_parsed(takes, body)))
+            reply = await call(_caller(service, context), plain(_parsed(takes, body)))
             status = "ok"
         except Refusal as refusal:
             status = CODES[refusal.status].name.lower()
             await context.abort(CODES[refusal.status], str(refusal))
         finally:
-            service.metrics.count("grpc_requests", method=name, status=status)
-        return _reply(reply, gives)
+            service.metrics.count("grpc_requests", method=method.name, status=status)
+        return (reply if isinstance(reply, Message) else written(reply, gives)).SerializeToString()
 
     return answer
 
@@ -232,9 +233,3 @@ def _parsed(cls: type[Message], body: bytes) -> Message:
         return cls.FromString(body)
     except DecodeError:
         raise BadRequest(f"expected a message {cls.DESCRIPTOR.name}, got other bytes") from None
-
-
-def _reply(reply: bytes | BaseModel, cls: type[Message]) -> bytes:
-    if isinstance(reply, m.Record):
-        return pb.Record(digest=reply.digest, record=canonical_json(reply.record)).SerializeToString()
-    return written(reply, cls).SerializeToString()

@@ -13,11 +13,12 @@ from protocols.plan import first_problem
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R", bound=Message)
+Told = dict[str, Any]
 
 
-def plain(message: Message) -> dict[str, Any]:
+def plain(message: Message) -> Told:
     """Fields of a message that are set, by name; numbers stay numbers."""
-    found: dict[str, Any] = {}
+    found: Told = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -31,12 +32,18 @@ def plain(message: Message) -> dict[str, Any]:
     return found
 
 
-def read(model: type[M], told: dict[str, Any]) -> M:
+def read(model: type[M], told: Told) -> M:
     """A model from plain fields; Unprocessable names fields, never their values."""
     try:
         return model.model_validate(told)
     except ValidationError as error:
         raise Unprocessable(first_problem(error)) from None
+
+
+def apart(model: type[M], told: Told) -> tuple[M, Told]:
+    """What HTTP has in the path, as a model, and the fields of its body."""
+    rest = {name: value for name, value in told.items() if name not in model.model_fields}
+    return read(model, {name: value for name, value in told.items() if name in model.model_fields}), rest
 
 
 def written(body: bytes | BaseModel, cls: type[R]) -> R:

@@ -11,7 +11,9 @@ from parties.bank.decision.record import Outcome
 from parties.bank.service import http_guard as guard
 from parties.bank.service import messages as m
 from parties.bank.service.credentials import Credentials
-from parties.bank.service.http_common import ApplicationPath, By, PersonPath, ReferencePath, told
+from parties.bank.service.experiment_cases import ExperimentCases
+from parties.bank.service.http_common import ApplicationPath, By, PersonPath, ReferencePath, Why, told
+from parties.bank.service.http_experiments import add_experiments
 from parties.bank.service.http_loans import add_loans
 from parties.bank.service.loan_cases import LoanCases
 from parties.bank.service.metrics import CONTENT_TYPE
@@ -19,12 +21,12 @@ from parties.bank.service.openapi import described
 from parties.bank.service.refusals import Refusal
 from parties.bank.service.use_cases import UseCases
 
-Why = Annotated[str, Query(alias="purpose", pattern=r"^[^\x00-\x1f\x7f]{3,200}$", description="kept in the access log")]
 Key = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[A-Za-z0-9._:-]{8,64}$", description="a key of the "
                             "caller's own, new for every new application")]
 
 
-def http_app(use: UseCases, loans: LoanCases, credentials: Credentials, version: str) -> FastAPI:
+def http_app(use: UseCases, loans: LoanCases, experiments: ExperimentCases, credentials: Credentials,
+             version: str) -> FastAPI:
     """The app; the guard of http_guard.py belongs around it."""
     app = FastAPI(title="Sealscore decision service", version=version, docs_url=None, redoc_url=None,
                   redirect_slashes=False)
@@ -37,6 +39,7 @@ def http_app(use: UseCases, loans: LoanCases, credentials: Credentials, version:
     _reviews(app, use)
     _people(app, use)
     add_loans(app, loans)
+    add_experiments(app, experiments)
     _process(app, use)
     app.openapi = lambda: described(app)  # type: ignore[method-assign]
     return app

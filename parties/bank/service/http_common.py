@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
@@ -37,6 +37,7 @@ def _known_query(request: Request) -> None:
 By = Annotated[Caller, Depends(_caller)]
 ApplicationPath = Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,64}$", description="the id that a submission got")]
 PersonPath = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="the keyed hash that answers call `person`")]
+Why = Annotated[str, Query(alias="purpose", pattern=r"^[^\x00-\x1f\x7f]{3,200}$", description="kept in the access log")]
 ReferencePath = Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,64}$")]
 
 

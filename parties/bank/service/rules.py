@@ -7,8 +7,10 @@ from parties.bank.decision.application import Application
 from parties.bank.decision.context import Context
 from parties.bank.decision.engine import decide
 from parties.bank.decision.experiments import assign
+from parties.bank.decision.funding import most
 from parties.bank.decision.record import DecisionRecord
 from parties.bank.decision.rulebook import Rulebook
+from parties.bank.decision.values import LARGEST_FEN
 from parties.bank.store import Unit
 
 KIND = "rulebook"
@@ -19,6 +21,8 @@ class Rules:
 
     def __init__(self, rulebook: Rulebook):
         self.rulebook, self.digest = rulebook, rulebook.digest
+        self._funders = (rulebook.funding.lead, *rulebook.funding.partners)
+        self.funders = frozenset(funder.name for funder in self._funders)
 
     def decide(self, application: Application, context: Context) -> DecisionRecord:
         """The record of one application."""
@@ -33,9 +37,8 @@ class Rules:
         """Keep the rulebook for replays, and the quotas that it gives its funders; what they have taken stays."""
         unit.configurations.keep(self.digest, KIND, self.rulebook.to_bytes(), now)
         kept = unit.quotas.all()
-        for funder in (self.rulebook.funding.lead, *self.rulebook.funding.partners):
-            # the cap is the capital, so that what is taken stands in the context as a share of it
-            cap_fen = max(funder.quota_fen, funder.net_tier1_capital_fen)
+        for funder in self._funders:
+            cap_fen = min(most(self.rulebook.funding, funder), LARGEST_FEN)
             told = kept.get(funder.name)
             if told is None or (told.quota_fen, told.cap_fen) != (funder.quota_fen, cap_fen):
                 unit.quotas.set(funder.name, funder.quota_fen, now, cap_fen)

@@ -48,8 +48,7 @@ class ModelScores:
     def __init__(self, party: LoadedParty, identity: IdentityKey, model: str, deadline_s: float, purpose: str,
                  scorer: JointScorer | None = None):
         self._party, self._identity, self._deadline_s, self._purpose = party.name, identity, deadline_s, purpose
-        self._model = BankModel.load(party, identity, model)
-        self._directory: TokenDirectory = Directories(party.state, identity).load(model, self._model.platform)
+        self._model, self._directory = prepared(party, identity, model)
         self._scorer = scorer or scorer_of(party, identity, self._model.platform)
         if self._model.shared is not None:
             self._scorer.share(self._model)
@@ -98,6 +97,12 @@ class ModelScores:
     async def close(self) -> None:
         """Give up the connection."""
         await self._scorer.close()
+
+
+def prepared(party: LoadedParty, identity: IdentityKey, model: str) -> tuple[BankModel, TokenDirectory]:
+    """What `bank scoring prepare` has made ready of a model; an error's sentence says what is missing."""
+    found = BankModel.load(party, identity, model)
+    return found, Directories(party.state, identity).load(model, found.platform)
 
 
 def _seconds(time: datetime) -> int:

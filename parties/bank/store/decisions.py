@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from parties.bank.decision.record import DecisionRecord
 from parties.bank.store.accesses import AccessLog
@@ -107,12 +107,27 @@ class Decisions:
 
     def each(self, since: datetime, until: datetime) -> Iterator[Line]:
         """Lines of decisions from `since` up to but without `until`, oldest first, without the person: for reports."""
+        period = decisions.c.created_at >= since, decisions.c.created_at < until
+        return (replace(line, person=None) for line in self._lines(*period))
+
+    def counted(self, reader: Reader, at: datetime, arms: Sequence[str]) -> int:
+        """How many decisions these arms of an experiment have; the access log has the look, for `of_arms`."""
+        query = select(func.count()).where(decisions.c.arm.in_(arms))
+        found = int(self._connection.execute(query).scalar_one())
+        self._accesses.note(reader, "experiment", at, count=found)
+        return found
+
+    def of_arms(self, arms: Sequence[str]) -> Iterator[Line]:
+        """Every decision of these arms, oldest first, with the person: for whoever tells sums of them and has called
+        `counted` in a transaction before, so that the look is on the disk."""
+        return self._lines(decisions.c.arm.in_(arms))
+
+    def _lines(self, *which: ColumnElement[bool]) -> Iterator[Line]:
         last = 0
         while True:
-            query = select(*_COLUMNS).where(decisions.c.created_at >= since, decisions.c.created_at < until,
-                                            decisions.c.number > last).order_by(decisions.c.number).limit(_CHUNK)
-            rows = self._connection.execute(query).all()
-            yield from (Line(**(dict(row._mapping) | {"person": None})) for row in rows)
+            query = select(*_COLUMNS).where(*which, decisions.c.number > last)
+            rows = self._connection.execute(query.order_by(decisions.c.number).limit(_CHUNK)).all()
+            yield from (Line(**row._mapping) for row in rows)
             if len(rows) < _CHUNK:
                 return
             last = rows[-1].number

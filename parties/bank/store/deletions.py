@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, or_, select, update
+from sqlalchemy import Column, Connection, and_, delete, exists, func, or_, select, update
 
 from parties.bank.store import tables as t
 from parties.bank.store.accesses import AccessLog
@@ -129,9 +129,8 @@ class Deletions:
     def sweep(self, now: datetime, retention: Retention) -> Swept:
         """Delete what is older than its time, of everybody whom nothing holds; at most 500 rows of a kind."""
         old = t.decisions.c.created_at < retention.decided_before(now)
-        held = exists().where(t.holds.c.person == t.decisions.c.person, _lasts(now))
-        owing = exists().where(t.customers.c.person == t.decisions.c.person, t.customers.c.outstanding_fen > 0)
-        query = select(t.decisions.c.number).where(old, t.decisions.c.erased_at.is_(None), ~held, ~owing)
+        query = select(t.decisions.c.number).where(old, t.decisions.c.erased_at.is_(None),
+                                                   nothing_holds(t.decisions.c.person, now))
         numbers = list(self._connection.execute(query.order_by(t.decisions.c.created_at).limit(_MOST_OLD)).scalars())
         if numbers:
             self._erase(t.decisions.c.number.in_(numbers), now=now)
@@ -188,6 +187,13 @@ class Deletions:
 
     def _set(self, number: int, **values: Any) -> None:
         self._connection.execute(update(t.deletions).where(t.deletions.c.number == number).values(**values))
+
+
+def nothing_holds(person: Column, now: datetime) -> Any:
+    """`held_by(…) is None` as a condition on the people of a column."""
+    held = exists().where(t.holds.c.person == person, _lasts(now))
+    owing = exists().where(t.customers.c.person == person, t.customers.c.outstanding_fen > 0)
+    return and_(~held, ~owing)
 
 
 def _lasts(now: datetime) -> Any:

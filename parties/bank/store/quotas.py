@@ -5,7 +5,7 @@ drawn); as principal is repaid the partner's part is released.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,8 +42,9 @@ class PartnerQuota:
     changed_at: datetime
 
     def as_context(self) -> Quota:
-        """As a decision sees it: the free fen. Its balance here follows from them, so `concentration` stays 0."""
-        return Quota(free_fen=max(0, min(self.quota_fen, self.cap_fen) - self.reserved_fen))
+        """As a decision sees it: what is free of quota and cap, and what is taken."""
+        return Quota(free_fen=max(0, min(self.quota_fen, self.cap_fen) - self.reserved_fen),
+                     used_fen=self.reserved_fen)
 
 
 class Quotas:
@@ -64,9 +65,9 @@ class Quotas:
         rows = self._connection.execute(_ALL)
         return {row.partner: PartnerQuota(**row._mapping) for row in rows}
 
-    def free(self) -> dict[str, Quota]:
-        """By partner, as a decision sees them."""
-        return {partner: quota.as_context() for partner, quota in self.all().items()}
+    def free(self, partners: Collection[str]) -> dict[str, Quota]:
+        """Of those of these partners that have a quota, as a decision sees them; others are none of its business."""
+        return {partner: quota.as_context() for partner, quota in self.all().items() if partner in partners}
 
     def reserve(self, reference: str, shares: Mapping[str, int], now: datetime, until: datetime | None) -> bool:
         """Take these fen of these partners until then; False if this very reservation stands already.

@@ -62,6 +62,7 @@ decisions = Table(
     Column("erased_at", Instant),
     Column("record", LargeBinary),
     Index(None, "person", "number"), Index(None, "created_at"), Index(None, "erased_at", "created_at"),
+    Index(None, "arm", "number"),
 )
 
 # What was answered under an idempotency key, and to which request.

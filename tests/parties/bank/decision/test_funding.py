@@ -122,3 +122,23 @@ def test_the_partners_that_ship() -> None:
     for province, name in places.items():
         borrower = HOME.model_copy(update={"province": province})
         assert funding.route(MONEY.funding, 1_000_000, borrower, room)[1].partner == name
+
+
+@given(st.lists(partners, min_size=1, max_size=3), st.integers(1, 2 * 10**7), st.data())
+def test_what_a_funder_has_taken_is_said_or_follows_from_its_quota(drawn: list[Partner], amount: int, data) -> None:
+    """A record from before says only what is free; it must lead to the same shares as one that says what is used."""
+    rules = policy(*(p.model_copy(update={"name": f"p{i}"}) for i, p in enumerate(drawn)), fallback="lead")
+    funders = (rules.lead, *rules.partners)
+    used = {one.name: data.draw(st.integers(0, one.quota_fen)) for one in funders}
+    told = {one.name: Quota(free_fen=one.quota_fen - used[one.name], used_fen=used[one.name]) for one in funders}
+    before = {name: Quota(free_fen=quota.free_fen) for name, quota in told.items()}
+    assert funding.examine(rules, amount, HOME, told) == funding.examine(rules, amount, HOME, before)
+    limited = {one.name: Quota(free_fen=max(0, min(one.quota_fen, funding.most(rules, one)) - used[one.name]),
+                               used_fen=used[one.name]) for one in funders}
+    assert funding.route(rules, amount, HOME, limited) == funding.route(rules, amount, HOME, told)
+
+
+def test_a_record_from_before_keeps_its_bytes() -> None:
+    assert Quota(free_fen=7).model_dump(mode="json") == {"free_fen": 7, "concentration": "0"}
+    assert Quota(free_fen=7, used_fen=0).model_dump(mode="json") == {"free_fen": 7, "used_fen": 0,
+                                                                     "concentration": "0"}

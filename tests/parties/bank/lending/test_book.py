@@ -228,8 +228,28 @@ def test_an_ended_loan_is_forgotten_after_its_time_and_an_open_one_never(bank):
     assert forget(much_later) == []  # the person has an open loan
     owed = bank.write(lambda unit: Loans(unit).get("l-2", CLERK, START)).account.owed.total_fen
     act(bank, "repay", START, owed, loan="l-2", reference="off")
+    bank.write(lambda unit: unit.deletions.hold(PERSON, "court", "case 4", "li.wei", START))
+    assert forget(much_later) == []
+    bank.write(lambda unit: unit.deletions.release(PERSON, "court"))
     assert forget(START) == [] and forget(much_later) == ["l-1", "l-2"] and forget(much_later) == []
+    looks = bank.write(lambda unit: unit.accesses.of(CLERK, much_later))
+    assert [one.count for one in looks if one.action == "forget loans"] == [2]  # nothing forgotten is no line
     assert books == {"city": 350_000, "own": 150_000} and standing(bank)[2] == {}
+
+
+def test_a_running_loan_is_as_late_as_it_ever_was_until_it_ends(bank):
+    def late(at):
+        return bank.read(lambda unit: Loans(unit).days_past_due(PERSON, at))
+    assert late(LATER) == 0  # accepted, not drawn
+    act(bank, "draw", fen=1_000_000)
+    assert (late(START), late(START + timedelta(days=28)), late(LATER)) == (0, 0, 11)
+    due = bank.write(lambda unit: Loans(unit).get("l-1", CLERK, LATER)).at(LATER).payable.total_fen
+    act(bank, "repay", LATER, due)
+    assert late(LATER) == 11  # paid now, but it was
+    act(bank, "repay", LATER, bank.write(lambda unit: Loans(unit).get("l-1", CLERK, LATER)).account.owed.total_fen,
+        reference="off")
+    assert late(LATER) == 0  # from now on the account says it
+    assert bank.read(lambda unit: unit.customers.history(PERSON, LATER)).worst_overdue_days == 11
 
 
 def test_a_loan_takes_no_endless_small_payments(bank, monkeypatch):

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from parties.bank.service import applications_pb2 as pb
 from parties.bank.service import messages as m
 from parties.bank.service.grpc_app import CALLS, SERVICE, serve_grpc
+from parties.bank.service.grpc_loans import LOANS
 from parties.bank.service.grpc_shapes import plain, written
 from tests.parties.bank.service.support import CONSENTS, keyed, reference, soon, submission, token_of
 
@@ -98,14 +99,16 @@ def test_refusals_are_statuses_of_one_sentence(service, file):
 
 
 def test_health_and_reflection_stand_beside_it(service):
+    names = {SERVICE.full_name, LOANS.full_name}
+
     async def steps():
         async with serve_grpc(service) as address, grpc.aio.insecure_channel(address) as channel:
-            checked = await health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(service=SERVICE.full_name))
-            assert checked.status == health_pb2.HealthCheckResponse.SERVING
+            for name in names:
+                checked = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name))
+                assert checked.status == health_pb2.HealthCheckResponse.SERVING
             asked = reflection_pb2.ServerReflectionRequest(list_services="")
             async for reply in reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked])):
-                assert SERVICE.full_name in {one.name for one in reply.list_services_response.service}
+                assert names <= {one.name for one in reply.list_services_response.service}
 
     asyncio.run(steps())
 

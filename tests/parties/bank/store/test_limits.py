@@ -224,8 +224,13 @@ def test_a_partner_takes_no_more_than_its_cap(partners: Store) -> None:
     partners.write(lambda u: u.quotas.reserve("a-1", {"east": 500}, NOW, None))
     with pytest.raises(LimitExceeded):
         partners.write(lambda u: u.quotas.reserve("a-2", {"east": 1}, NOW, None))
-    free = partners.read(lambda u: u.quotas.free())
-    assert free == {"own": Quota(free_fen=1000), "east": Quota(free_fen=0)}
+    free = partners.read(lambda u: u.quotas.free({"own", "east", "nobody"}))
+    assert free == {"own": Quota(free_fen=1000, used_fen=0), "east": Quota(free_fen=0, used_fen=500)}
+    assert partners.read(lambda u: u.quotas.free({"own"})).keys() == {"own"}
+    partners.write(lambda u: u.quotas.set("own", 1000, NOW, cap_fen=0))  # it lends too much elsewhere
+    assert partners.read(lambda u: u.quotas.free({"own"})) == {"own": Quota(free_fen=0, used_fen=0)}
+    with pytest.raises(LimitExceeded, match="own cannot take 1 fen: 0 fen are free"):
+        partners.write(lambda u: u.quotas.reserve("a-2", {"own": 1}, NOW, None))
 
 
 def test_a_lapsed_reservation_is_given_back_and_a_confirmed_one_is_not(partners: Store) -> None:
