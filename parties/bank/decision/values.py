@@ -25,10 +25,11 @@ def _whole(value: Any) -> Any:
 
 
 Whole = BeforeValidator(_whole)
-Fen = Annotated[int, Whole, Field(ge=0, le=LARGEST_FEN)]
-Count = Annotated[int, Whole, Field(ge=0, le=10**6)]
-Number = Annotated[Decimal, BeforeValidator(_no_float), Field(max_digits=24, decimal_places=18)]
-Probability = Annotated[Decimal, BeforeValidator(_no_float), Field(ge=0, le=1, max_digits=5, decimal_places=4)]
+# Bounds stand before what is called first: pydantic then checks them in its core and not in Python, at every value.
+Fen = Annotated[int, Field(ge=0, le=LARGEST_FEN), Whole]
+Count = Annotated[int, Field(ge=0, le=10**6), Whole]
+Number = Annotated[Decimal, Field(max_digits=24, decimal_places=18), BeforeValidator(_no_float)]
+Probability = Annotated[Decimal, Field(ge=0, le=1, max_digits=5, decimal_places=4), BeforeValidator(_no_float)]
 Instant = Annotated[AwareDatetime, AfterValidator(lambda time: time.astimezone(UTC))]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Person = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
