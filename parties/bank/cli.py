@@ -54,6 +54,11 @@ def _store(app: typer.Typer) -> None:
     add_store_commands(app)
 
 
+def _limits(app: typer.Typer) -> None:
+    from parties.bank.service.limits_cli import add_limit_commands
+    add_limit_commands(app)
+
+
 def _lending(app: typer.Typer) -> None:
     from parties.bank.lending.cli import add_lending_commands
     add_lending_commands(app)
@@ -67,6 +72,7 @@ PARTS: dict[Callable[[typer.Typer], None], tuple[str, ...]] = {
     _experiments: ("experiments",),
     _rulebook: ("rulebook",),
     _store: ("store", "consents", "deletions", "accesses"),
+    _limits: ("limits",),
     _lending: ("loans", "voucher"),
 }
 

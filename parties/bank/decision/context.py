@@ -34,10 +34,11 @@ class JointScore(Strict):
 
 
 class Contribution(Strict):
-    """One column of a scorecard: the bin the person is in, its points and the most the column gives; more is safer."""
+    """One column of a scorecard: the bin the person is in, None where the value itself is taken, its points and the
+    most the column gives; more is safer."""
 
     column: Text
-    bin: Text
+    bin: Text | None
     points: Number
     most: Number
 

@@ -88,6 +88,7 @@ class LimitPolicy(Strict):
     freeze_overdue_days: Count
     review_months: Annotated[int, Field(ge=1, le=120)]
     review_idle_days: Annotated[int, Field(ge=1, le=3650)]
+    review_facts_days: Annotated[int, Field(ge=1, le=3650)] = 180
     seasons: tuple[Season, ...] = Field(default=(), max_length=64)
     signals: tuple[Signal, ...] = Field(default=(), max_length=64)
     reasons: tuple[ReasonText, ...] = Field(max_length=256)
@@ -106,6 +107,13 @@ class LimitPolicy(Strict):
         if self.freeze_overdue_days < self.cut_overdue_days:
             raise ValueError("freeze_overdue_days is below cut_overdue_days")
         return self
+
+
+# Reasons that came after banks had written their limits.toml: their words where such a file has none.
+LATER = (ReasonText(code="facts-missing", zh="没有足够新的信用资料，额度不变",
+                    en="No recent enough facts are kept; the limit stays as it is"),
+         ReasonText(code="last-application-not-approved", zh="最近一次申请未获批准，额度不上调",
+                    en="The last application was not approved; the limit is not raised"))
 
 
 class Standing(Strict):
@@ -183,6 +191,28 @@ def review(policy: LimitPolicy, product: Product, cap_fen: int, standing: Standi
     return _change(policy, "raised", standing, limit, "good-repayment", bounds)
 
 
+def review_unscored(policy: LimitPolicy, standing: Standing) -> LimitChange:
+    """A review where no recent enough score is kept: the bank's own loans may freeze or cut, nothing raises. The
+    standing's `probability` is not looked at."""
+    return _overdue_change(policy, standing) or unscored(policy, standing)
+
+
+def unscored(policy: LimitPolicy, standing: Standing) -> LimitChange:
+    """No change, for want of facts."""
+    return _unchanged(policy, standing, "facts-missing")
+
+
+def unraised(policy: LimitPolicy, standing: Standing, change: LimitChange) -> LimitChange:
+    """The change, unless it raises: for a person whose last application was not approved."""
+    rises = change.kind in ("raised", "seasonal")
+    return _unchanged(policy, standing, "last-application-not-approved") if rises else change
+
+
+def reviewed_before(policy: LimitPolicy, on: date) -> date:
+    """Who was looked at last on this date or before has a half-yearly review due on `on`."""
+    return _months_after(on, -policy.review_months)
+
+
 def seasonal(policy: LimitPolicy, product: Product, cap_fen: int, standing: Standing, on: date) -> LimitChange:
     """A temporary raise while a season lasts, under the conditions and bounds of any raise."""
     season = next((s for s in policy.seasons if s.first <= on <= s.last), None)
@@ -234,14 +264,19 @@ def available(limit_fen: int, outstanding_fen: int, frozen: bool, on: date,
 
 
 def _risk_change(policy: LimitPolicy, standing: Standing) -> LimitChange | None:
+    overdue = _overdue_change(policy, standing)
+    if overdue is None and standing.probability > policy.cut_probability:
+        return cut(policy, standing, "risk-higher", policy.cut_keeps)
+    return overdue
+
+
+def _overdue_change(policy: LimitPolicy, standing: Standing) -> LimitChange | None:
     if standing.frozen:
         return _unchanged(policy, standing, "account-frozen")
     if standing.worst_overdue_days >= policy.freeze_overdue_days:
         return freeze(policy, standing, "overdue-long")
     if standing.worst_overdue_days >= policy.cut_overdue_days:
         return cut(policy, standing, "overdue-history", policy.cut_keeps)
-    if standing.probability > policy.cut_probability:
-        return cut(policy, standing, "risk-higher", policy.cut_keeps)
     return None
 
 
@@ -271,7 +306,7 @@ def _bounds(policy: LimitPolicy, product: Product, cap_fen: int, standing: Stand
 
 def _change(policy: LimitPolicy, kind: Change, standing: Standing, after_fen: int, reason: str,
             bounds: Sequence[Bound] = ()) -> LimitChange:
-    words = next((r for r in policy.reasons if r.code == reason), None)
+    words = next((r for r in (*policy.reasons, *LATER) if r.code == reason), None)
     if words is None:
         raise ValueError(f"no words for the reason {reason!r}; add it to the reasons of limits.toml")
     return LimitChange(kind=kind, before_fen=standing.limit_fen, after_fen=after_fen, reason=reason, zh=words.zh,

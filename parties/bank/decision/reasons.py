@@ -3,7 +3,7 @@
 A rule that fired gives its own reason. Where the score decided, the reasons are the columns of the bank's scorecard
 that stand furthest below what they could give (points below maximum), and, where the platform's part pulled the score
 down, that part as a whole: the bank does not know its columns. Texts are the rulebook's `reasons.toml`; `{bureau.x}` in
-one is filled with that fact of the case, an amount in yuan.
+one is filled with that fact of the case, an amount in yuan. A column without bins is told without its value.
 """
 from __future__ import annotations
 
@@ -37,15 +37,22 @@ class Words(Strict):
     score: bool = False
 
 
+# What `any_value` says in a rulebook that was kept before there was one.
+VALUE = Words(zh="{column}的数值降低了评分", en="The value of {column} lowered the score",
+              improve_zh="改善“{column}”有助于提高评分", improve_en="Improving “{column}” raises the score")
+
+
 class Texts(Strict):
     """`reasons.toml`: reasons of rules by code, of what behaviour lacks and of the scorecard's columns by name, and
-    what is said of a column or a lack without a text of its own."""
+    what is said of a column or a lack without a text of its own; of a column without bins, `any_value` instead of a
+    text that names the bin."""
 
     rules: dict[Name, Words]
     lacks: dict[str, Words] = Field(default_factory=dict)
     columns: dict[str, Words] = Field(default_factory=dict)
     any_lack: Words
     any_column: Words
+    any_value: Words = VALUE
     behaviour: Words
 
     def check(self, source: str) -> None:
@@ -53,6 +60,7 @@ class Texts(Strict):
         groups: list[tuple[Mapping[str, Words], set[str]]] = [
             (self.rules, set(FIELDS)), (self.lacks, {"lack"}), ({"any_lack": self.any_lack}, {"lack"}),
             (self.columns, {"column", "bin"}), ({"any_column": self.any_column}, {"column", "bin"}),
+            ({"any_value": self.any_value}, {"column"}),
             ({"behaviour": self.behaviour}, set()),
         ]
         for words, fillers in groups:
@@ -89,7 +97,16 @@ def _scored(context: Context, texts: Texts) -> Iterator[Reason]:
 
 def _column(number: int, part: Contribution, texts: Texts) -> Reason:
     words = texts.columns.get(part.column, texts.any_column)
-    return _reason(f"column-{number}", words, part.most - part.points, {"column": part.column, "bin": part.bin})
+    facts = {"column": part.column}
+    if part.bin is not None:
+        facts["bin"] = part.bin
+    elif _names_bin(words):
+        words = texts.any_value
+    return _reason(f"column-{number}", words, part.most - part.points, facts)
+
+
+def _names_bin(words: Words) -> bool:
+    return any("{bin}" in text for text in (words.zh, words.en, words.improve_zh, words.improve_en))
 
 
 def _platform_points(context: Context) -> Decimal:

@@ -71,7 +71,7 @@ def probability_of(calibration: Calibration, log_odds: float) -> Decimal:
 
 def contributions(score: OwnScore) -> tuple[Contribution, ...]:
     """Points to two places, one entry per column."""
-    return tuple(Contribution(column=part.column, bin=part.bin[:256], points=_points(part.points),
+    return tuple(Contribution(column=part.column, bin=part.bin and part.bin[:256], points=_points(part.points),
                               most=_points(part.most)) for part in score.parts)
 
 

@@ -63,10 +63,11 @@ class Cells:
 
 @dataclass(frozen=True)
 class Part:
-    """What one column adds: log-odds of default, `points` (more is safer) and the most points that the column gives."""
+    """What one column adds: log-odds of default, `points` (more is safer) and the most points that the column gives.
+    `bin` is None where the value itself counts."""
 
     column: str
-    bin: str
+    bin: str | None
     log_odds: float
     most: float
 
@@ -189,5 +190,5 @@ class _Scaled:
         """What this value adds."""
         total = math.fsum(value * feature for value, feature in zip(self._values, self.features(cell), strict=True))
         label = f"special {cell.special}" if cell.special is not None else \
-            "missing" if cell.number is None else "its value"
+            "missing" if cell.number is None else None
         return Part(self.name, label, total, self._most)

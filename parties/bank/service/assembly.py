@@ -19,6 +19,7 @@ from parties.bank.service.deciding import Decider
 from parties.bank.service.experiment_cases import ExperimentCases
 from parties.bank.service.http_app import http_app
 from parties.bank.service.http_guard import Guard
+from parties.bank.service.limit_reviews import LimitReviews
 from parties.bank.service.loan_cases import LoanCases, LoanParts
 from parties.bank.service.messages import Health
 from parties.bank.service.metrics import Metrics
@@ -83,6 +84,7 @@ class Service:
         self.loans = LoanCases(LoanParts(self.store, self.rules.rulebook, self._ids(), node.config.lending,
                                          Notary(node.party.name, node.identity)))
         self.experiments = ExperimentCases(Kept(self.store, self.rules.rulebook, node.config.lending))
+        self.reviews = LimitReviews(self.store, self.rules.rulebook, self.metrics)
         self.credentials = _credentials(node)
         self.metrics.gauge("revocations_waiting", lambda: float(len(self.revocations)))
 
@@ -109,10 +111,11 @@ class Service:
                       joint_scoring=self.scores.status())
 
     async def keep_house(self) -> None:
-        """Give back what lapsed, carry out deletions that are due, forget what is old, until cancelled."""
+        """Give back what lapsed, delete what is due, forget what is old, review limits, until cancelled."""
         while True:
             try:
                 await asyncio.wrap_future(self.store.submit(self._tidy))
+                await self.reviews.run()
             except SealscoreError as error:
                 log.warning("housekeeping failed and is tried again in %g s: %s", HOUSEKEEPING_S, error)
             await asyncio.sleep(HOUSEKEEPING_S)

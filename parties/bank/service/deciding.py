@@ -142,11 +142,11 @@ def _first(unit: Unit, submitted: Submitted, funders: Collection[str]) -> Kept |
                    for told, (status, _) in zip(application.consents, taken, strict=True))
     # nobody is asked about a person who switched off, or without a consent that holds
     valid = [grant for _, grant in taken if grant is not None and grant.purpose == JOINT_SCORING and not off]
-    return Facts(states, valid[-1] if valid else None, off, _history(unit, person, now),
+    return Facts(states, valid[-1] if valid else None, off, history_of(unit, person, now),
                  unit.quotas.free(funders))
 
 
-def _history(unit: Unit, person: str, now: datetime) -> History:
+def history_of(unit: Unit, person: str, now: datetime) -> History:
     """The person's account, with how late loans are that still run."""
     history = unit.customers.history(person, now)
     if not history.outstanding_fen:
@@ -169,4 +169,6 @@ def _second(unit: Unit, submitted: Submitted, record: DecisionRecord, data: byte
         unit.quotas.reserve(name, {share.partner: share.fen for share in offer.funding if share.fen}, now, until)
         if offer.limit_fen != record.context.history.existing_limit_fen:
             unit.customers.set_limit(submitted.person, offer.limit_fen, f"decision {name}", "decision service", now)
+            if record.context.history.existing_limit_fen:  # it looked at the limit, as a review does
+                unit.customers.reviewed(submitted.person, f"decision {name}", "decision service", now)
     return kept

@@ -67,16 +67,16 @@ def check(config: ConfigArgument) -> None:
 def consents_list(config: ConfigArgument, purpose: PurposeOption, person: PersonOption = None,
                   as_json: JsonOption = False) -> None:
     """List the consents of one customer and whether their services are on."""
-    with _opened(config) as (party, store):
-        who_it_is, now = _person(party, person), _now()
+    with opened(config) as (party, store):
+        who_it_is, now = person_of(party, person), _now()
 
         def look(unit: Any) -> tuple[bool, list[Any]]:
             unit.accesses.note(_reader(purpose), "consents", now, who_it_is)
             return unit.consents.is_off(who_it_is), unit.consents.of(who_it_is)
 
         is_off, grants = store.write(look)
-        lines = [{**_plain(one), "status": one.status(now, is_off)} for one in grants]
-    _print({"person": who_it_is, "off": is_off, "consents": lines}, as_json, [
+        lines = [{**plain(one), "status": one.status(now, is_off)} for one in grants]
+    print_told({"person": who_it_is, "off": is_off, "consents": lines}, as_json, [
         "services are " + ("off" if is_off else "on"),
         *(f"{one['reference']}  {one['purpose']}  until {one['expires_at']}  "
           f"{one['uses']} of {one['maximum_uses']} uses  {one['status']}" for one in lines)])
@@ -86,47 +86,47 @@ def withdraw(config: ConfigArgument,
              reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="as `consents list` shows it")],
              person: PersonOption = None) -> None:
     """Withdraw one consent for good."""
-    with _opened(config) as (party, store):
-        who_it_is = _person(party, person)
+    with opened(config) as (party, store):
+        who_it_is = person_of(party, person)
         new = store.write(lambda unit: unit.consents.withdraw(reference, who_it_is, _now()))
     typer.echo(f"{reference} is withdrawn" + ("" if new else " already"))
 
 
 def off(config: ConfigArgument, person: PersonOption = None) -> None:
     """Switch a customer's financial services off: nothing of theirs is scored from now on."""
-    with _opened(config) as (party, store):
-        who_it_is = _person(party, person)
+    with opened(config) as (party, store):
+        who_it_is = person_of(party, person)
         gone = store.write(lambda unit: unit.consents.switch_off(who_it_is, who(), _now()))
     typer.echo(f"services are off; {len(gone)} consents withdrawn" + (f": {', '.join(gone)}" if gone else ""))
 
 
 def on(config: ConfigArgument, person: PersonOption = None) -> None:
     """Switch them on again; consents have to be given anew."""
-    with _opened(config) as (party, store):
-        who_it_is = _person(party, person)
+    with opened(config) as (party, store):
+        who_it_is = person_of(party, person)
         store.write(lambda unit: unit.consents.switch_on(who_it_is, who(), _now()))
     typer.echo("services are on; consents have to be given anew")
 
 
 def deletions_list(config: ConfigArgument, purpose: PurposeOption, as_json: JsonOption = False) -> None:
     """List the deletions that have not ended, and what holds each."""
-    with _opened(config) as (_, store):
+    with opened(config) as (_, store):
         found = store.write(lambda unit: unit.deletions.queue(_reader(purpose), _now()))
-    _print([_plain(one) for one in found], as_json, [_deletion(one) for one in found] or ["no deletion waits"])
+    print_told([plain(one) for one in found], as_json, [_deletion(one) for one in found] or ["no deletion waits"])
 
 
 def ask(config: ConfigArgument, person: PersonOption = None) -> None:
     """Queue the deletion of a customer's data, as they ask, and switch their services off."""
-    with _opened(config) as (party, store):
-        who_it_is, kept = _person(party, person), store_config(party).retention
+    with opened(config) as (party, store):
+        who_it_is, kept = person_of(party, person), store_config(party).retention
         one, gone = store.write(lambda unit: unit.deletions.ask(who_it_is, who(), _now(), kept))
     typer.echo(f"{_deletion(one)}; services are off, {len(gone)} consents withdrawn")
 
 
 def cancel(config: ConfigArgument, person: PersonOption = None) -> None:
     """Take a deletion back that has not been carried out, as the customer asks."""
-    with _opened(config) as (party, store):
-        who_it_is = _person(party, person)
+    with opened(config) as (party, store):
+        who_it_is = person_of(party, person)
         store.write(lambda unit: unit.deletions.cancel(who_it_is, _now()))
     typer.echo("the deletion is cancelled; services stay off until they are switched on")
 
@@ -135,16 +135,16 @@ def hold(config: ConfigArgument, name: NameArgument, reason: ReasonOption, until
          person: PersonOption = None) -> None:
     """Keep a customer's data in spite of a deletion: a dispute, a court order."""
     end = None if until is None else until.replace(tzinfo=UTC)
-    with _opened(config) as (party, store):
-        who_it_is = _person(party, person)
+    with opened(config) as (party, store):
+        who_it_is = person_of(party, person)
         store.write(lambda unit: unit.deletions.hold(who_it_is, name, reason, who(), _now(), end))
     typer.echo(f"hold {name} is placed" + ("" if end is None else f" until {end:%Y-%m-%d}"))
 
 
 def release(config: ConfigArgument, name: NameArgument, person: PersonOption = None) -> None:
     """End a hold."""
-    with _opened(config) as (party, store):
-        who_it_is = _person(party, person)
+    with opened(config) as (party, store):
+        who_it_is = person_of(party, person)
         store.write(lambda unit: unit.deletions.release(who_it_is, name))
     typer.echo(f"hold {name} is released")
 
@@ -152,7 +152,7 @@ def release(config: ConfigArgument, name: NameArgument, person: PersonOption = N
 def run(config: ConfigArgument, as_json: JsonOption = False) -> None:
     """Carry out what is due and delete what is older than its retention: once a day, from a timer."""
     done: list[Any] = []
-    with _opened(config) as (party, store):
+    with opened(config) as (party, store):
         kept, now, reader = store_config(party).retention, _now(), _reader("deletions that are due")
         while batch := store.write(lambda unit: unit.deletions.run(reader, now, kept)):
             done += batch
@@ -160,7 +160,7 @@ def run(config: ConfigArgument, as_json: JsonOption = False) -> None:
         while any(vars(swept[-1]).values()):
             swept.append(store.write(lambda unit: unit.deletions.sweep(now, kept)))
     total = {name: sum(getattr(one, name) for one in swept) for name in ("records", "answers", "accesses")}
-    _print({"deletions": [_plain(one) for one in done], "swept": total}, as_json, [
+    print_told({"deletions": [plain(one) for one in done], "swept": total}, as_json, [
         *(_deletion(one) for one in done),
         f"past their retention: {total['records']} records, {total['answers']} idempotency keys, "
         f"{total['accesses']} lines of the access log"])
@@ -171,12 +171,12 @@ def accesses_list(config: ConfigArgument, purpose: PurposeOption, person: Person
                                                          "asked for")] = False,
                   limit: LimitOption = 100, as_json: JsonOption = False) -> None:
     """List who read what, the newest first; this look is in the log as well."""
-    with _opened(config) as (party, store):
-        whom = _person(party, person) if customer or person else None
+    with opened(config) as (party, store):
+        whom = person_of(party, person) if customer or person else None
         found = store.write(lambda unit: unit.accesses.of(_reader(purpose), _now(), whom, limit=limit))
     lines = [f"{one.at:%Y-%m-%d %H:%M:%S}  {one.who} ({one.role})  {one.action}  {one.application_id or ''}  "
              f"{(one.person or '')[:12]}  {one.purpose}" for one in found]
-    _print([_plain(one) for one in found], as_json, lines or ["nobody looked yet"])
+    print_told([plain(one) for one in found], as_json, lines or ["nobody looked yet"])
 
 
 def _app(text: str, *commands: Any) -> typer.Typer:
@@ -187,14 +187,15 @@ def _app(text: str, *commands: Any) -> typer.Typer:
 
 
 @contextmanager
-def _opened(config: Any) -> Iterator[tuple[LoadedParty, Store]]:
+def opened(config: Any) -> Iterator[tuple[LoadedParty, Store]]:
+    """A bank and its open store."""
     party = LoadedParty(config, "bank")
     with open_node_store(party) as store:
         yield party, store
 
 
-def _person(party: LoadedParty, given: str | None) -> str:
-    """The keyed hash of whom the command is about."""
+def person_of(party: LoadedParty, given: str | None) -> str:
+    """The keyed hash of whom the command is about, given or asked for; UsageError when it is neither."""
     if given is not None:
         if len(given) != _PERSON_DIGITS or set(given) - set("0123456789abcdef"):
             raise UsageError(f"--person takes {_PERSON_DIGITS} hex digits; leave it out to be asked for the identifier")
@@ -213,13 +214,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _plain(value: Any) -> dict[str, Any]:
+def plain(value: Any) -> dict[str, Any]:
     """A frozen value as plain JSON."""
     fields = dataclasses.asdict(value).items()
     return {name: one.isoformat() if isinstance(one, datetime) else one for name, one in fields}
 
 
-def _print(value: Any, as_json: bool, lines: Sequence[str]) -> None:
+def print_told(value: Any, as_json: bool, lines: Sequence[str]) -> None:
+    """A value as JSON, or its lines."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False) if as_json else "\n".join(lines))
 
 

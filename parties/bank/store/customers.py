@@ -105,12 +105,12 @@ class Customers:
         """Set the limit, making the account if there is none. A cut below what is drawn only stops further drawing."""
         checked_fen(limit_fen, 0)
         insert_new(self._connection, customers, {"person": person, "opened_at": now})
-        self._note(self._locked(person), now, "limit", limit_fen, reason, by)
+        self._note(self.locked(person), now, "limit", limit_fen, reason, by)
         self._connection.execute(_SET_LIMIT, {"of": person, "to": limit_fen})
 
     def raise_until(self, person: str, extra_fen: int, until: datetime, reason: str, by: str, now: datetime) -> None:
         """A temporary raise by so much, which ends by itself and replaces one that lasts; 0 fen ends it now."""
-        account = self._locked(person)
+        account = self.locked(person)
         if until <= now and extra_fen:
             raise UsageError(f"a temporary raise ends in the future, got {until:%Y-%m-%d %H:%M}")
         self._note(account, now, "temporary", account.limit_fen + checked_fen(extra_fen, 0), reason, by, until)
@@ -126,7 +126,7 @@ class Customers:
 
     def reviewed(self, person: str, reason: str, by: str, now: datetime) -> None:
         """A review looked at this account; what it changed are changes of their own."""
-        account = self._locked(person)
+        account = self.locked(person)
         self._note(account, now, "review", account.limit_fen, reason, by)
         self._change(person, {"reviewed_at": now})
 
@@ -136,6 +136,13 @@ class Customers:
         """The account, None for who never had one."""
         row = self._connection.execute(_ONE, {"of": person}).one_or_none()
         return None if row is None else _account(row)
+
+    def locked(self, person: str) -> LimitAccount:
+        """The account, as it stays until this transaction ends; Unknown for who never had one."""
+        row = self._connection.execute(_LOCKED, {"of": person}).one_or_none()
+        if row is None:
+            raise Unknown("this person has no limit account; an approved application makes one")
+        return _account(row)
 
     def history(self, person: str, now: datetime) -> History:
         """The person as a customer, as a decision sees it."""
@@ -162,18 +169,12 @@ class Customers:
 
     # one account
 
-    def _locked(self, person: str) -> LimitAccount:
-        row = self._connection.execute(_LOCKED, {"of": person}).one_or_none()
-        if row is None:
-            raise Unknown("this person has no limit account; an approved application makes one")
-        return _account(row)
-
     def _change(self, person: str, values: dict[str, Any]) -> None:
         if self._connection.execute(update(customers).where(customers.c.person == person).values(values)).rowcount == 0:
             raise Unknown("this person has no limit account; an approved application makes one")
 
     def _switch(self, person: str, frozen: bool, reason: str, by: str, now: datetime) -> None:
-        account = self._locked(person)
+        account = self.locked(person)
         self._note(account, now, "freeze" if frozen else "unfreeze", account.limit_fen, reason, by)
         self._change(person, {"frozen": frozen})
 

@@ -91,6 +91,13 @@ class Decisions:
         row = self._connection.execute(query).one_or_none()
         return None if row is None or person not in (None, row.person) else Line(**row._mapping)
 
+    def newest(self, person: str, since: datetime) -> str | None:
+        """The application that was decided last about a person since then and whose record may be read, for `read`."""
+        query = select(decisions.c.application_id).where(
+            decisions.c.person == person, decisions.c.created_at >= since, decisions.c.restricted_at.is_(None),
+            decisions.c.erased_at.is_(None))
+        return self._connection.execute(query.order_by(decisions.c.number.desc()).limit(1)).scalar_one_or_none()
+
     def page(self, reader: Reader, at: datetime, before: int | None = None, limit: int = 50, person: str | None = None,
              outcome: str | None = None) -> list[Line]:
         """The newest first, those before a line's number; the access log has the look and how many it showed."""

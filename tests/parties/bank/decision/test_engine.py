@@ -198,6 +198,10 @@ def _check_approval(app: Application, at: Context, record: DecisionRecord) -> No
 
 def test_unknown_bank_score_and_no_platform_is_insufficient() -> None:
     record = _decide(application(), context(score=DOWN, bank_only=BankOnly()), platform_failure='"bank-only"')
+    assert (record.outcome, record.reasons[0].code) == ("insufficient-data", "own-score-missing")
+    assert "无法单独评分" in record.reasons[0].zh and "no score of its own" in record.reasons[0].en
+    again = context(score=DOWN, bank_only=BankOnly(), history=History(existing_limit_fen=800_000, loans_repaid=2))
+    record = _decide(application(bureau=None), again, platform_failure='"bank-only"')
     assert (record.outcome, record.reasons[0].code) == ("insufficient-data", "bureau-missing")
 
 

@@ -169,3 +169,26 @@ def test_available_is_never_negative(limit: int, outstanding: int, frozen: bool,
 def test_a_reason_without_words_is_refused() -> None:
     with pytest.raises(ValueError, match="no words for the reason 'whim'"):
         limits.freeze(POLICY, GOOD, "whim")
+
+
+@given(standings)
+def test_a_review_without_a_score_raises_nothing(standing: Standing) -> None:
+    change = limits.review_unscored(POLICY, standing)
+    assert with_words(change) and change.after_fen <= standing.limit_fen
+    assert change.kind in ("unchanged", "cut", "frozen") and (change.kind == "unchanged" or not standing.frozen)
+
+
+@given(st.dates(date(2025, 1, 1), date(2027, 12, 31)))
+def test_whoever_is_found_by_the_half_year_is_due(on: date) -> None:
+    last = limits.reviewed_before(POLICY, on)
+    assert limits.review_due(POLICY, GOOD.model_copy(update={"last_review": last}), on) == "half-year"
+
+
+def test_a_file_from_before_a_reason_has_its_words_and_figure() -> None:
+    later = {one.code for one in limits.LATER}
+    kept = {name: value for name, value in POLICY.model_dump().items() if name != "review_facts_days"}
+    old = limits.LimitPolicy(**kept | {"reasons": tuple(r for r in POLICY.reasons if r.code not in later)})
+    assert old.review_facts_days == POLICY.review_facts_days
+    for one in limits.LATER:
+        assert one in POLICY.reasons
+    assert limits.review_unscored(old, GOOD) == limits.review_unscored(POLICY, GOOD)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parties.bank.decision.context import BankOnly, Contribution
-from parties.bank.decision.reasons import MOST, principal
+from parties.bank.decision.reasons import MOST, Texts, Words, principal
 from parties.bank.decision.view import visible
 from tests.parties.bank.decision.cases import application, context, score, shipped
 
@@ -52,3 +52,27 @@ def test_a_hard_rule_is_the_only_reason_and_is_filled_with_its_fact() -> None:
     assert [(r.code, r.en) for r in found] == [("age-below", "At 30 you are below the minimum age")]
     assert _reasons("amount-large", low)[0].en == "An application for 5,000 yuan needs a person's review"
     assert _reasons("amount-large", low)[0].zh.startswith("5,000元")
+
+
+def test_a_value_without_a_bin_is_said_to_have_lowered_the_score_and_told_by_no_figure() -> None:
+    one = Contribution(column="income", bin=None, points="-4", most="20")
+    (found,) = _reasons("risk-too-high", (one,))
+    assert (found.en, found.zh) == ("The value of income lowered the score", "income的数值降低了评分")
+    assert (found.improve_en, found.improve_zh) == ("Improving “income” raises the score", "改善“income”有助于提高评分")
+
+
+def test_a_columns_own_text_is_used_without_a_bin_unless_it_names_one() -> None:
+    texts = shipped().texts
+    named = Words(zh="{column}:{bin}", en="{column}: {bin}", improve_zh="好", improve_en="do")
+    plain = Words(zh="收入偏低", en="Income is low", improve_zh="好", improve_en="do")
+    for words, told in ((named, "The value of income lowered the score"), (plain, "Income is low")):
+        own = texts.model_copy(update={"columns": {"income": words}})
+        one = (Contribution(column="income", bin=None, points="-4", most="20"),)
+        at = context(bank_only=BankOnly(probability="0.2", contributions=one), score=score("0.2"))
+        (found,) = principal("risk-too-high", at, visible(application().facts(), at, "refer"), own)
+        assert found.en == told
+
+
+def test_a_rulebook_from_before_says_the_same_of_a_value() -> None:
+    kept = shipped().texts.model_dump()
+    assert Texts.model_validate({name: words for name, words in kept.items() if name != "any_value"}) == shipped().texts
