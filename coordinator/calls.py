@@ -19,7 +19,7 @@ from typing import Any
 
 import grpc
 
-from coordinator.hub_calls import Callers, Refused, answering
+from coordinator.hub_calls import Callers, Refused, answering, first_frame
 from protocols.errors import MalformedMessage
 from protocols.wire import codec
 from protocols.wire import hub_pb2 as wire
@@ -27,7 +27,6 @@ from protocols.wire import hub_pb2 as wire
 CALLS_OF_CALLER = 64
 CALLS_TO_CALLEE = 128
 MOST_BYTES = 128 * 1024 * 1024
-FIRST_FRAME_S = 10.0
 DEFAULT_S = 10.0
 
 log = logging.getLogger("sealscore.hub")
@@ -127,13 +126,7 @@ class CallRelay:
 
     async def _admit(self, requests: AsyncIterator[bytes], context: Any) -> _Served:
         async with answering(context):
-            try:
-                first = await asyncio.wait_for(anext(requests), FIRST_FRAME_S)
-            except (TimeoutError, StopAsyncIteration):
-                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "expected a first frame that names the party") from None
-            frame = codec.decode(wire.CallFrame, first, codec.MAX_FRAME_BYTES)
-            if frame.WhichOneof("body") != "callee":
-                raise MalformedMessage("expected a first frame that names the party")
+            frame = await first_frame(requests, wire.CallFrame, "callee", "party")
             self._callers.check_sender(frame.callee.party, context)
             return _Served(frame.callee.party)
 

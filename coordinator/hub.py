@@ -30,7 +30,7 @@ from coordinator.bulk import BulkStore
 from coordinator.bulk_calls import BulkCalls
 from coordinator.bulk_usage import UsageFiles
 from coordinator.calls import CallRelay
-from coordinator.hub_calls import Callers, HubRegistry, Refused, answering
+from coordinator.hub_calls import Callers, HubRegistry, Refused, answering, first_frame
 from protocols.errors import MalformedMessage
 from protocols.json_object import json_object
 from protocols.node.tls import SERVER_OPTIONS, NodeTls
@@ -41,7 +41,6 @@ SERVICE = "sealscore.hub.v1.Hub"
 MAILBOX_FRAMES = 16
 MAILBOX_NOTICES = 64
 POLL_S = 1.0
-ATTACH_DEADLINE_S = 10.0
 MAX_STREAMS = 1024
 _STOPPED = ("cancelling", "cancelled", "failed")
 
@@ -180,13 +179,7 @@ class Hub:
 
     async def _admit(self, requests: AsyncIterator[bytes], context: Any) -> Attachment:
         async with answering(context):
-            try:
-                first = await asyncio.wait_for(anext(requests), ATTACH_DEADLINE_S)
-            except (TimeoutError, StopAsyncIteration):
-                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "expected a first frame that names the run") from None
-            request = codec.decode(wire.HubFrame, first, codec.MAX_FRAME_BYTES)
-            if request.WhichOneof("body") != "attach":
-                raise MalformedMessage("expected a first frame that names the run")
+            request = await first_frame(requests, wire.HubFrame, "attach", "run")
             self._callers.check_sender(request.attach.party, context)
             await self._callers.check_member(request.attach.run, request.attach.party)
             await self._callers.check_member(request.attach.run, request.attach.peer)

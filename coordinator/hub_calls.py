@@ -7,14 +7,18 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
-from protocols.errors import ProtocolError, SealscoreError, TrustError
+from protocols.errors import MalformedMessage, ProtocolError, SealscoreError, TrustError
 from protocols.json_object import json_object
 from protocols.node.tls import peer_name
+from protocols.wire import codec
 
+Frame = TypeVar("Frame", bound=Message)
+FIRST_FRAME_S = 10.0
 KNOWN_S = 0.5  # a run's state is read again after that; its parties never change
 MAX_KNOWN = 256  # runs of which that is remembered
 ENDED = ("finished", "failed", "cancelling", "cancelled")
@@ -54,6 +58,19 @@ async def answering(context: Any) -> AsyncIterator[None]:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
     except SealscoreError as error:
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+
+
+async def first_frame(requests: AsyncIterator[bytes], kind: type[Frame], body: str, names: str) -> Frame:
+    """The frame that opens a stream, which must come soon and hold `body`; a refusal says what it `names`."""
+    expected = f"expected a first frame that names the {names}"
+    try:
+        first = await asyncio.wait_for(anext(requests), FIRST_FRAME_S)
+    except (TimeoutError, StopAsyncIteration):
+        raise Refused(grpc.StatusCode.INVALID_ARGUMENT, expected) from None
+    frame = codec.decode(kind, first, codec.MAX_FRAME_BYTES)
+    if frame.WhichOneof("body") != body:
+        raise MalformedMessage(expected)
+    return frame
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Every function through which bytes of a peer, the coordinator or an evidence pack come in: one registry.
+"""Every function through which bytes of a peer, the coordinator, an evidence pack or a store come in: one registry.
 
 `all_parsers` says how to call each of them on bytes and gives good input to start from; `test_fuzz.py` damages it. A
 parser that `scan.py` finds in the sources and that no entry covers fails a test.
@@ -61,6 +61,7 @@ from protocols.wire.chunks import Assembler, Route, WireMessage
 from protocols.woe import messages as woe
 from protocols.woe.feature_party import FeatureWoe
 from protocols.woe.label_party import LabelWoe, WoeSettings
+from tests.attacks.parsers_bank import bank
 from tests.attacks.parsers_files import files
 from tests.attacks.parsers_scoring import scoring
 from tests.attacks.parsers_shared import shared
@@ -469,5 +470,5 @@ def _reply(data: bytes) -> object:
 @cache
 def all_parsers() -> dict[str, Parser]:
     """Every entry, by name."""
-    made = [*wire(), *crypto(), *roles(), *shared(), *scoring(), *documents(), *files(), *control()]
+    made = [*wire(), *crypto(), *roles(), *shared(), *scoring(), *documents(), *files(), *control(), *bank()]
     return {parser.name: parser for parser in made}

@@ -21,8 +21,9 @@ from parties.bank.store import Unit
 from parties.bank.store.opening import open_node_store
 from parties.runtime.scoring.persons import PersonKey
 from tests.parties.bank.service.support import CONSENTS, ready, reference, submission
-from tests.parties.bank.service.test_listeners import TLS, certificate, trusting
+from tests.parties.bank.service.test_listeners import TLS, trusting
 from tests.scoring.homes import BANK_COLUMNS, MODEL, Homes, identifier
+from tests.tls_files import certificate
 
 USES, CLIENT = 1000, "gateway"
 LIMITS = "[decisions.limits]\nper_s = 100000\nprovince_per_s = 100000\ncaller_per_s = 100000\nin_flight = 2000\n"

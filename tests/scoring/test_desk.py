@@ -163,7 +163,7 @@ def test_a_platform_without_features_says_so(tmp_path):
     homes = make_homes(tmp_path)
     prepare(homes.party("bank"), homes.identity("bank"), MODEL)
     with service_of(homes) as service:
-        assert causes(homes, [Asking(homes).ask(1)], desk=service.desk) == ["the platform has no features yet"]
+        assert causes(homes, [Asking(homes).ask(1)], desk=service.desk) == ["the platform has no features at hand"]
 
 
 def test_a_fraud_score_is_told_where_the_policy_allows_it(tmp_path):

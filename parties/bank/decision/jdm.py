@@ -19,6 +19,7 @@ from protocols.errors import ConfigError
 INPUT, OUTPUT, TABLE, SWITCH = "inputNode", "outputNode", "decisionTableNode", "switchNode"
 EXPRESSION, MONEY = "expressionNode", "customNode"
 MAX_GRAPH_BYTES = 1024 * 1024
+MAX_TEXT_CHARS = 4096  # of a cell: the engine's work on one grows with its square
 MAX_PLACE = 10**6
 _LISTS: dict[str, frozenset[str] | None] = {  # which members are text; None: all
     "rules": None, "inputs": frozenset({"id", "name", "field"}), "outputs": frozenset({"id", "name", "field"}),
@@ -112,6 +113,7 @@ def parse(text: bytes, source: str) -> Document:
         raise ConfigError(f"{source}: expected a graph of at most {MAX_GRAPH_BYTES} bytes, got {len(text)}")
     try:
         value = json.loads(text)
+        canonical_json(value)  # half a surrogate pair, or NaN, is nothing that an engine or a digest takes
         nodes = [_node(n) for n in value["nodes"]]
         edges = tuple(_edge(e) for e in value["edges"])
     except (ValueError, RecursionError):
@@ -119,6 +121,9 @@ def parse(text: bytes, source: str) -> Document:
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{source}: expected a decision graph with nodes and edges, got one without or with a wrong "
                           f"{error.args[0] if isinstance(error, KeyError) else 'value'}") from None
+    if (longest := max((len(text) for n in nodes for text in _texts(n.content)), default=0)) > MAX_TEXT_CHARS:
+        raise ConfigError(f"{source}: expected cells and expressions of at most {MAX_TEXT_CHARS} characters, got "
+                          f"{longest}; divide it into steps")
     document = Document({n.id: n for n in nodes}, edges)
     if len(document.nodes) != len(nodes):
         raise ConfigError(f"{source}: two nodes share an id; give each its own")
@@ -172,6 +177,13 @@ def _check_lists(content: Mapping[str, Any]) -> None:
                 raise TypeError(name)
             if name == "rules" and None in item.values():
                 raise TypeError(name)
+
+
+def _texts(content: Mapping[str, Any]) -> Iterable[str]:
+    """Every text of its lists."""
+    for name in _LISTS:
+        for item in content.get(name, []):
+            yield from (inner for inner in item.values() if isinstance(inner, str))
 
 
 def _place(value: Any) -> float:

@@ -38,6 +38,7 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_FILES = 64
 TOML = ("rulebook.toml", "reasons.toml", *money.FILES)
 _GRAPH_FILE = re.compile(r"graphs/([a-z][a-z0-9-]{0,31})\.json")
+_MOST_CHARS = 180  # of each thing that is wrong with a graph
 _Model = TypeVar("_Model", bound=Strict)
 
 
@@ -178,10 +179,15 @@ def _graphs(files: Mapping[str, bytes], texts: Texts) -> Iterable[tuple[str, Gra
         if match := _GRAPH_FILE.fullmatch(name):
             document = jdm.parse(text, name)
             if wrong := graph_check.problems(document, texts.rules.keys()):
-                raise ConfigError(f"{name}: " + "; ".join(wrong[:10])
+                raise ConfigError(f"{name}: " + "; ".join(map(_clipped, wrong[:10]))
                                   + (f" (and {len(wrong) - 10} more)" if len(wrong) > 10 else ""))
             found.append((match[1], Graph(document)))
     return found
+
+
+def _clipped(sentence: str) -> str:
+    """Names in a graph may be of any length; what is told of them is not."""
+    return sentence if len(sentence) <= _MOST_CHARS else sentence[:_MOST_CHARS - 1] + "…"
 
 
 def _check_codes(texts: Texts) -> None:

@@ -10,20 +10,18 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from pydantic import ValidationError
 
 from parties.bank.lending import told, voucher
 from parties.bank.lending.agreement import LendingPolicy
 from parties.bank.lending.book import Loan, Loans
 from parties.bank.lending.statement import outlook, statement
 from parties.bank.store import Reader, Store
-from parties.bank.store.opening import open_node_store
+from parties.bank.store.opening import decisions_part, open_node_store
 from parties.runtime.config import LoadedParty
 from parties.runtime.oversight_cli import ConfigArgument, JsonOption, who
 from protocols.crypto.identity import public_from_hex
-from protocols.errors import ConfigError, TrustError, UsageError
+from protocols.errors import TrustError, UsageError
 from protocols.node.identity_files import load_trust, read_private, write_private
-from protocols.plan import first_problem
 
 T = TypeVar("T")
 LoanArgument = Annotated[str, typer.Argument(metavar="LOAN", help="as `loans list` shows it")]
@@ -111,10 +109,7 @@ def forget(config: ConfigArgument, as_json: JsonOption = False) -> None:
 
 def lending_policy(party: LoadedParty) -> LendingPolicy:
     """The section `[decisions.lending]`, or its defaults; ConfigError names the setting that is wrong."""
-    try:
-        return LendingPolicy.model_validate((party.config.decisions or {}).get("lending", {}))
-    except ValidationError as error:
-        raise ConfigError(f"{party.name}: [decisions.lending] {first_problem(error)}") from None
+    return decisions_part(party, "lending", LendingPolicy)
 
 
 def issue(config: ConfigArgument, loan_id: LoanArgument, purpose: PurposeOption, out: OutOption,

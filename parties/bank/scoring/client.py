@@ -31,7 +31,7 @@ MOST_WAITING = 1024
 MOST_AGE_S = 10**6  # as a decision's record can say it
 REFUSALS = {
     pb.UNKNOWN_MODEL: "the platform does not know the model", pb.MODEL_REVOKED: "the platform revoked the model",
-    pb.NOT_ALLOWED: "the platform's policy does not allow it", pb.NOT_READY: "the platform has no features yet",
+    pb.NOT_ALLOWED: "the platform's policy does not allow it", pb.NOT_READY: "the platform has no features at hand",
     pb.AUDIT_BEHIND: "the platform's audit log is behind",
 }
 STATUSES = {

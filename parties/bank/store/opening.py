@@ -1,6 +1,8 @@
 """The store that a bank's own file names, its records sealed under a key of the node."""
 from __future__ import annotations
 
+from typing import TypeVar
+
 from pydantic import ValidationError
 from sqlalchemy.engine import Engine
 
@@ -11,15 +13,23 @@ from parties.runtime.config import LoadedParty
 from protocols.errors import ConfigError
 from protocols.node.at_rest import decisions_box
 from protocols.node.identity_files import load_identity
-from protocols.plan import first_problem
+from protocols.plan import Strict, first_problem
+
+Part = TypeVar("Part", bound=Strict)
+
+
+def decisions_part(party: LoadedParty, name: str, model: type[Part]) -> Part:
+    """The section `[decisions.NAME]` alone, or its defaults, for commands that need no service; ConfigError names the
+    setting that is wrong."""
+    try:
+        return model.model_validate((party.config.decisions or {}).get(name, {}))
+    except ValidationError as error:
+        raise ConfigError(f"{party.name}: [decisions.{name}] {first_problem(error)}") from None
 
 
 def store_config(party: LoadedParty) -> StoreConfig:
-    """The section `[decisions.store]`, or its defaults; ConfigError names the setting that is wrong."""
-    try:
-        return StoreConfig.model_validate((party.config.decisions or {}).get("store", {}))
-    except ValidationError as error:
-        raise ConfigError(f"{party.name}: [decisions.store] {first_problem(error)}") from None
+    """The section `[decisions.store]`."""
+    return decisions_part(party, "store", StoreConfig)
 
 
 def node_engine(party: LoadedParty) -> Engine:

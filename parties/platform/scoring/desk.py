@@ -22,7 +22,7 @@ import numpy as np
 from parties.platform.scoring.admissions import FRAUD, LACKS, SCORE, Admissions, Asked
 from parties.platform.scoring.features import Codec, Features
 from parties.platform.scoring.models import OnlineModel, OnlineModels
-from parties.platform.scoring.online_store import OnlineStore
+from parties.platform.scoring.online_store import OnlineStore, StoreUnavailable
 from parties.platform.scoring.shared import SharedHalves
 from protocols.crypto.box import Box
 from protocols.crypto.identity import IdentityKey
@@ -137,7 +137,11 @@ class Desk:
         model = self._model(session, request)
         if not isinstance(model, OnlineModel):
             return pb.ScoreReply(version=m.VERSION, refusal=model)
-        batch = _Batch(self._parts, session, model, request)
+        try:
+            batch = _Batch(self._parts, session, model, request)
+        except StoreUnavailable as error:  # features are read before anything is counted
+            log.warning("%s", error)
+            return pb.ScoreReply(version=m.VERSION, refusal=pb.NOT_READY)
         if not batch.ready:
             return pb.ScoreReply(version=m.VERSION, refusal=pb.NOT_READY)
         results = [batch.result(place) for place in range(len(request.items))]

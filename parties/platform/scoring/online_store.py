@@ -4,9 +4,12 @@ A refresh replaces all of a model at once: readers see the old or the new featur
 """
 from __future__ import annotations
 
+import contextlib
+import secrets
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +23,13 @@ CREATE TABLE IF NOT EXISTS features (
 CREATE TABLE IF NOT EXISTS snapshot (model TEXT PRIMARY KEY, name TEXT NOT NULL, people INTEGER NOT NULL);
 """
 _WRITE_ROWS = 1000
+_READ_S, _WRITE_S = 0.5, 30.0  # waits for Redis
+_PAUSE_S = 1.0
+_DRAFT_S = 3600
+
+
+class StoreUnavailable(SealscoreError):
+    """A server that keeps features does not answer, or refuses; nothing was read or replaced."""
 
 
 class OnlineStore(Protocol):
@@ -96,7 +106,11 @@ class SqliteStore:
 
 
 class RedisStore:
-    """A hash of each model's people; a refresh fills another one and renames it."""
+    """A hash of each model's people; a refresh fills another one and renames it.
+
+    Reading waits `_READ_S` at most, because an applicant waits, and then `_PAUSE_S` pass before the server is asked
+    again: calls that queue up behind a dead server are answered at once.
+    """
 
     def __init__(self, address: str):
         try:
@@ -104,50 +118,92 @@ class RedisStore:
         except ImportError:
             raise ConfigError("scoring.store names a Redis server; install the extra: pip install "
                               "'sealscore[redis]'") from None
-        self._fault = redis.RedisError
-        self._client: Any = redis.Redis.from_url(address, socket_timeout=30, socket_connect_timeout=5)
-        self._asked(self._client.ping)
+        self._faults = redis
+        self._pause_ends = 0.0
+        try:
+            self._reader = _client(redis, address, _READ_S)
+            self._writer = _client(redis, address, _WRITE_S)
+            self._asked(self._writer.ping)
+        except (TypeError, ValueError):  # its text would show part of the address
+            raise ConfigError("scoring.store: expected redis://USER:PASSWORD@HOST:PORT/DB with %-encoded signs in the "
+                              "password, or rediss://… with the options of redis-py; correct the address") from None
 
     def replace(self, model: str, snapshot: str, rows: Iterable[tuple[bytes, bytes]]) -> int:
         """Rename is atomic; the snapshot's name stands in the same transaction."""
         return self._asked(lambda: self._replace(model, snapshot, rows))
 
     def _replace(self, model: str, snapshot: str, rows: Iterable[tuple[bytes, bytes]]) -> int:
-        draft, people = f"{_key(model)}:draft:{snapshot}", 0
-        self._client.delete(draft)
+        draft, people = f"{_key(model)}:draft:{secrets.token_hex(8)}", 0
         remaining = iter(rows)
         try:
             while part := dict(islice(remaining, _WRITE_ROWS)):
-                self._client.hset(draft, mapping=part)
+                self._add(draft, part)
                 people += len(part)
+            self._put(model, snapshot, draft, people)
         except BaseException:
-            self._client.delete(draft)
+            with contextlib.suppress(self._faults.RedisError):  # its time to live ends it too
+                self._writer.unlink(draft)
             raise
-        with self._client.pipeline(transaction=True) as together:
-            together.rename(draft, _key(model)) if people else together.delete(_key(model))
+        return people
+
+    def _add(self, draft: str, part: dict[bytes, bytes]) -> None:
+        with self._writer.pipeline(transaction=True) as together:
+            together.hset(draft, mapping=part)
+            together.expire(draft, _DRAFT_S)  # a refresh that was killed leaves nothing for good
+            together.execute()
+
+    def _put(self, model: str, snapshot: str, draft: str, people: int) -> None:
+        with self._writer.pipeline(transaction=True) as together:
+            together.unlink(_key(model))  # freed in the background: a rename onto it would make readers wait
+            if people:
+                together.rename(draft, _key(model))
+                together.persist(_key(model))
             together.set(f"{_key(model)}:snapshot", snapshot)
             together.execute()
-        return people
 
     def get(self, model: str, tokens: Sequence[bytes]) -> list[bytes | None]:
         """One round trip."""
-        return self._asked(lambda: self._client.hmget(_key(model), list(tokens)))
+        return self._read(lambda: self._reader.hmget(_key(model), list(tokens))) if tokens else []
 
     def snapshot(self, model: str) -> str | None:
         """Of the newest refresh."""
-        name = self._asked(lambda: self._client.get(f"{_key(model)}:snapshot"))
+        name = self._read(lambda: self._reader.get(f"{_key(model)}:snapshot"))
         return None if name is None else name.decode()
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._reader.close()
+        self._writer.close()
 
-    def _asked(self, call: Any) -> Any:
+    def _read(self, call: Callable[[], Any]) -> Any:
+        if time.monotonic() < self._pause_ends:
+            raise StoreUnavailable("the Redis server of scoring.store did not answer just now; it is asked again soon")
+        try:
+            return self._asked(call)
+        except StoreUnavailable:
+            self._pause_ends = time.monotonic() + _PAUSE_S
+            raise
+
+    def _asked(self, call: Callable[[], Any]) -> Any:
+        """The server's texts stay out of errors: they may repeat what was sent."""
         try:
             return call()
-        except self._fault as fault:
-            raise SealscoreError(f"the Redis server of scoring.store does not answer ({type(fault).__name__}); check "
-                                 "that it runs and the address") from None
+        except self._faults.AuthenticationError:
+            raise StoreUnavailable("the Redis server of scoring.store refuses this user and password; correct the "
+                                   "address, or the server's users") from None
+        except (self._faults.ConnectionError, self._faults.TimeoutError) as fault:
+            raise StoreUnavailable(f"the Redis server of scoring.store does not answer ({type(fault).__name__}); check "
+                                   "that it runs, the address and, with rediss://, the certificates") from None
+        except self._faults.RedisError as fault:
+            raise StoreUnavailable(f"the Redis server of scoring.store refuses a command ({type(fault).__name__}); "
+                                   "check its log, its memory and what its user may do") from None
+
+
+def _client(redis: Any, address: str, within_s: float) -> Any:
+    """Tries once more at once: a connection that stood idle may have been cut."""
+    once_more = redis.retry.Retry(redis.backoff.NoBackoff(), 1)
+    return redis.Redis.from_url(address, socket_timeout=within_s, socket_connect_timeout=min(within_s, 5.0),
+                                retry=once_more)
 
 
 def _key(model: str) -> str:

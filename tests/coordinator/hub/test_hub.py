@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from coordinator import hub as hub_module
+from coordinator import hub_calls
 from coordinator.certs import PartySpec, init_federation
 from coordinator.hub import MAILBOX_FRAMES, Hub, Mailbox, server
 from protocols.errors import UsageError
@@ -259,7 +260,7 @@ def test_the_first_frame_names_the_run(stream: Callable, first: bytes) -> None:
 
 
 def test_a_stream_that_says_nothing_is_ended(channel: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "ATTACH_DEADLINE_S", 0.2)
+    monkeypatch.setattr(hub_calls, "FIRST_FRAME_S", 0.2)
     silent = threading.Event()
     call = channel("bank").stream_stream("/sealscore.hub.v1.Hub/Attach")(iter(lambda: silent.wait(10) or None, None))
     with pytest.raises(grpc.RpcError) as error:

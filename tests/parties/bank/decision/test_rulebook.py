@@ -171,3 +171,24 @@ def test_numbers_of_a_record_are_whole_or_text() -> None:
         return [value] if isinstance(value, float) else []
 
     assert floats(parse_canonical_json(_record(), 10**6)) == []
+
+
+@pytest.mark.parametrize("chars", [3000, 70_000])
+def test_what_is_wrong_with_a_graph_is_told_in_sentences_however_long_its_names_are(chars):
+    """And soon: the engine would take minutes over the longer ones."""
+    files = default_files()
+    for name in [name for name in files if name.startswith("graphs/")]:
+        long = files[name].replace(b'"sufficiency.', b'"' + b"a" * chars + b".")
+        assert long != files[name]
+        with pytest.raises(ConfigError) as caught:
+            Rulebook(files | {name: long})
+        assert len(str(caught.value)) < 2000
+
+
+def test_half_a_surrogate_pair_in_a_graph_is_refused():
+    files = default_files()
+    for name in [name for name in files if name.startswith("graphs/")]:
+        half = files[name].replace(b'"sufficiency.', b'"\\ud800.')
+        assert half != files[name]
+        with pytest.raises(ConfigError, match="in JSON"):
+            Rulebook(files | {name: half})

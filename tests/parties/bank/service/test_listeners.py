@@ -5,20 +5,16 @@ import asyncio
 import hashlib
 import shutil
 import ssl
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
 from parties.bank.service.listeners import bound, http_server, serve_http
 from parties.bank.service.settings import DecisionsConfig
 from protocols.errors import ConfigError
-from protocols.node.identity_files import write_private
 from tests.parties.bank.service.support import Platform, bearer, make_home, make_service
+from tests.tls_files import certificate
 
 pytestmark = pytest.mark.slow  # processes, servers or many threads at once
 
@@ -32,24 +28,6 @@ clients = "clients.crt"
 role = "operator"
 certificate = "{}"
 """
-
-
-def certificate(folder, name, signer=None):
-    """Write NAME.crt and NAME.key; (certificate, key)."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer, signing = (subject, key) if signer is None else (signer[0].subject, signer[1])
-    now = datetime.now(UTC)
-    made = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(1))
-            .not_valid_after(now + timedelta(1))
-            .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
-            .sign(signing, hashes.SHA256()))
-    (folder / f"{name}.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    write_private(folder / f"{name}.key", key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return made, key
 
 
 def trusting(folder, client=None) -> ssl.SSLContext:
