@@ -96,6 +96,8 @@ class Consents:
         if kept is None or (kept.person, kept.purpose) != (person, purpose):
             return "unknown", None
         status = kept.status(now, self.is_off(person))
+        if status == "valid":  # another connection gave it between the two statements: not valid without a use
+            return self.take(reference, person, purpose, application_id, now)
         if status == "used" and self._used_by(reference, application_id):
             return "valid", kept
         return status, None
