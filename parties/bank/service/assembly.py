@@ -5,15 +5,18 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 
 from parties.bank.decision.rulebook import Rulebook
 from parties.bank.experiments.kept import Kept
 from parties.bank.lending.book import Loans, Notary
+from parties.bank.service.board import Board
 from parties.bank.service.credentials import Credentials
 from parties.bank.service.deciding import Decider
 from parties.bank.service.experiment_cases import ExperimentCases
@@ -68,17 +71,27 @@ class Node:
         return Rulebook.load(beside(self.party.home, self.config.rulebook))
 
 
-class Service:
-    """Everything but listeners. `close` finishes what was taken in."""
+@dataclass(frozen=True)
+class Place:
+    """Which of the service's processes this one is. The first keeps house for all; limits are shared out."""
 
-    def __init__(self, node: Node, scores: ModelScores | NoModel | None = None):
-        self.node, self.metrics = node, Metrics()
+    number: int = 0
+    of: int = 1
+    board: Board | None = None
+
+
+class Service:
+    """Everything but listeners, of one process. `close` finishes what was taken in."""
+
+    def __init__(self, node: Node, scores: ModelScores | NoModel | None = None, place: Place | None = None):
+        self.node, self.place = node, place or Place()
+        self.metrics = Metrics(self.place.board, self.place.number)
         self.stopping = False
         self.rules = Rules(node.rulebook())
         self.scores = scores or _scores(node)
         self.store = node.store()
         self.store.write(lambda unit: self.rules.declare(unit, datetime.now(UTC)))
-        self.revocations = Revocations(node.party.state / "decisions" / "revocations.json", self.scores.revoke)
+        self.revocations = Revocations(self.store, self.scores.revoke)
         decider = Decider(self.store, self.scores, self.rules, self.metrics, node.config.offer_stands)
         self.use = UseCases(self._parts(decider))
         self.loans = LoanCases(LoanParts(self.store, self.rules.rulebook, self._ids(), node.config.lending,
@@ -86,14 +99,15 @@ class Service:
         self.experiments = ExperimentCases(Kept(self.store, self.rules.rulebook, node.config.lending))
         self.reviews = LimitReviews(self.store, self.rules.rulebook, self.metrics)
         self.credentials = _credentials(node)
-        self.metrics.gauge("revocations_waiting", lambda: float(len(self.revocations)))
+        self.metrics.gauge("revocations_waiting", lambda: float(self.revocations.waiting))
 
     def _parts(self, decider: Decider) -> Parts:
         config, identity = self.node.config, self.node.identity
+        limits = config.limits.shared_out(self.place.of)
         return Parts(store=self.store, decider=decider, persons=PersonKey.load(self.node.party.home),
                      ids=self._ids(), cursors=Cursors(identity.derived(_PAGES)),
-                     throttle=Throttle(config.limits.rates()), metrics=self.metrics, retention=config.store.retention,
-                     revocations=self.revocations, health=self._health, in_flight=config.limits.in_flight)
+                     throttle=Throttle(limits.rates()), metrics=self.metrics, retention=config.store.retention,
+                     health=self._health, in_flight=limits.in_flight)
 
     def _ids(self) -> ApplicationIds:
         return ApplicationIds(self.node.identity.derived(_NAMES))
@@ -109,6 +123,11 @@ class Service:
     def _health(self) -> Health:
         return Health(status="stopping" if self.stopping else "ok", rulebook=self.rules.digest, model=self.scores.model,
                       joint_scoring=self.scores.status())
+
+    def chores(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs beside the listeners, each until cancelled."""
+        house = [self.keep_house(), self.revocations.run()] if self.place.number == 0 else []
+        return house if self.place.board is None else [*house, self.metrics.post()]
 
     async def keep_house(self) -> None:
         """Give back what lapsed, delete what is due, forget what is old, review limits, until cancelled."""

@@ -163,7 +163,8 @@ async def serve_grpc(service: Service) -> AsyncIterator[str | None]:
         return
     size = config.limits.body_bytes
     server = grpc.aio.server(maximum_concurrent_rpcs=4 * config.limits.in_flight, options=(
-        ("grpc.max_receive_message_length", size), ("grpc.so_reuseport", 0), ("grpc.keepalive_time_ms", 30_000)))
+        ("grpc.max_receive_message_length", size), ("grpc.so_reuseport", int(service.place.of > 1)),
+        ("grpc.keepalive_time_ms", 30_000)))
     server.add_generic_rpc_handlers(grpc_handlers(service))
     told = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(told, server)

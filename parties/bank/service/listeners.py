@@ -54,17 +54,29 @@ def http_server(app: ASGIApp, home: Path, tls: TlsConfig | None) -> HttpServer:
 
 def bound(address: str, setting: str) -> socket.socket:
     """A listening socket; ConfigError when the address is not free."""
+    listener = _bound(address, setting, socket.SO_REUSEADDR)
+    listener.listen(1024)
+    return listener
+
+
+def reserved(address: str, setting: str) -> socket.socket:
+    """A socket that holds the address for several processes that will listen there; ConfigError when it is not free."""
+    with contextlib.closing(_bound(address, setting, socket.SO_REUSEADDR)) as free:
+        host, port = free.getsockname()[:2]
+    return _bound(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", setting, socket.SO_REUSEPORT)
+
+
+def _bound(address: str, setting: str, option: int) -> socket.socket:
     host, port = (address[:-2].strip("[]"), 0) if address.endswith(":0") else split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, option, 1)
     try:
         listener.bind((host, port))
     except OSError as fault:
         listener.close()
         raise ConfigError(f"{setting} = {address!r}: {(fault.strerror or 'cannot listen').lower()}; choose another "
                           "address") from None
-    listener.listen(1024)
     return listener
 
 

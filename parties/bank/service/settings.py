@@ -52,6 +52,11 @@ class LimitsConfig(Strict):
     in_flight: int = Field(256, ge=1, le=100_000, description="applications being decided at a time; more are told 503")
     body_bytes: int = Field(64 * 1024, ge=1024, le=4 * 1024**2)
 
+    def shared_out(self, processes: int) -> LimitsConfig:
+        """The part of one process: callers' connections are spread over all."""
+        rates = {name: getattr(self, name) / processes for name in ("per_s", "province_per_s", "caller_per_s")}
+        return self.model_copy(update=rates | {"in_flight": -(-self.in_flight // processes)})
+
     def rates(self) -> dict[str, Rate]:
         """Two seconds' worth may be saved up."""
         return {"all": _rate(self.per_s), "province": _rate(self.province_per_s), "caller": _rate(self.caller_per_s)}
@@ -62,6 +67,7 @@ class DecisionsConfig(Strict):
 
     listen: Address = Field(description="HTTP; port 0: any that is free")
     grpc: Address | None = Field(None, description="the same calls over gRPC")
+    workers: int = Field(1, ge=1, le=32, description="processes that decide, on one store; the cores it may have")
     rulebook: str = Field("rulebook", description="its folder, relative to this file")
     store: StoreConfig = StoreConfig()
     model: ModelId | None = Field(None, description="published model that is asked for joint scores; none: never asked")

@@ -24,7 +24,6 @@ from parties.bank.service.metrics import Metrics
 from parties.bank.service.names import ApplicationIds
 from parties.bank.service.pages import MOST, Cursors
 from parties.bank.service.refusals import Conflict, NotFound, Refusal, Unavailable, Unprocessable
-from parties.bank.service.revocations import Revocations
 from parties.bank.service.throttle import Throttle
 from parties.bank.store import Busy, Reader, Store, Unit, Unknown, Unreachable
 from parties.bank.store import Conflict as StoreConflict
@@ -51,7 +50,6 @@ class Parts:
     throttle: Throttle
     metrics: Metrics
     retention: Retention
-    revocations: Revocations
     health: Callable[[], m.Health]
     in_flight: int
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -199,9 +197,7 @@ class UseCases:
     async def withdraw_consent(self, caller: Caller, person: str, reference: str) -> m.PersonState:
         """End a consent at once, here and at the platform."""
         caller.require("give-consent")
-        state = await self._state(caller, person, lambda unit, now: unit.consents.withdraw(reference, person, now))
-        self._parts.revocations.add([reference], person, self._parts.clock())
-        return state
+        return await self._state(caller, person, lambda unit, now: unit.consents.withdraw(reference, person, now))
 
     async def switch(self, caller: Caller, person: str, switch: m.Switch) -> m.PersonState:
         """Off stops scoring at once and withdraws every open consent; on again revives none."""
@@ -213,17 +209,13 @@ class UseCases:
             else:
                 unit.consents.switch_on(person, str(caller), now)
 
-        state = await self._state(caller, person, job)
-        if switch.off:
-            self._parts.revocations.add([], person, self._parts.clock())
-        return state
+        return await self._state(caller, person, job)
 
     async def ask_deletion(self, caller: Caller, person: str) -> m.DeletionState:
         """Queue a person's deletion and switch their services off; asking twice is asking once."""
         caller.require("ask-deletion")
         now = self._parts.clock()
         one, _ = await self._write(lambda unit: unit.deletions.ask(person, str(caller), now, self._parts.retention))
-        self._parts.revocations.add([], person, now)
         return answers.deletion_of(person, one)
 
     async def accesses(self, caller: Caller, person: str, why: str) -> m.Accesses:

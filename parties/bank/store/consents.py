@@ -1,7 +1,8 @@
 """Consents: one authorisation per inquiry, for one purpose, until its end, used once; and the switch.
 
 What decides is one statement that looks and counts at once, so a consent is never used more often than it says, nor
-after the switch-off was answered. Switching off withdraws every open consent: switching on again revives none.
+after the switch-off was answered. Switching off withdraws every open consent: switching on again revives none. Whatever
+is withdrawn is noted for the platform in the same transaction.
 """
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from parties.bank.store.errors import Conflict, Unknown
 from parties.bank.store.inserts import insert_new
 from parties.bank.store.tables import consent_uses, consents, switches
 from parties.bank.store.values import checked_text
+from parties.bank.store.withdrawals import Withdrawals
 from protocols.errors import PolicyRefused, UsageError
 
 _MOST_USES = 1000
@@ -122,7 +124,10 @@ class Consents:
         if kept is None or kept.person != person:
             raise Unknown(f"this person has no consent {reference[:64]}")
         change = update(consents).where(consents.c.reference == reference, consents.c.withdrawn_at.is_(None))
-        return self._connection.execute(change.values(withdrawn_at=now)).rowcount == 1
+        new = self._connection.execute(change.values(withdrawn_at=now)).rowcount == 1
+        if new:
+            Withdrawals(self._connection).add(person, reference, now)
+        return new
 
     def of(self, person: str) -> list[Grant]:
         """All consents of a person, the newest first."""
@@ -139,6 +144,7 @@ class Consents:
     def switch_off(self, person: str, by: str, now: datetime) -> tuple[str, ...]:
         """Off, and every open consent withdrawn; their references, for whoever was told of them."""
         self._switch(person, by, now, now)
+        Withdrawals(self._connection).add(person, None, now)
         open_ones = and_(consents.c.person == person, consents.c.withdrawn_at.is_(None), consents.c.expires_at > now)
         change = update(consents).where(open_ones).values(withdrawn_at=now).returning(consents.c.reference)
         return tuple(sorted(self._connection.execute(change).scalars()))

@@ -127,6 +127,13 @@ switches = Table(
     Column("changed_at", Instant, nullable=False),
     Column("changed_by", TEXT, nullable=False),
 )
+# What the platform has yet to hear of. Without a reference: every consent of the person that was given until `at`.
+withdrawals = Table(
+    "withdrawals", METADATA, _number(),
+    Column("person", PERSON, nullable=False),
+    Column("reference", LABEL),
+    Column("at", Instant, nullable=False),
+)
 
 # Who read, listed or changed what about whom, and why. Rows are only ever added, and deleted after their time.
 accesses = Table(

@@ -14,6 +14,7 @@ from parties.bank.store.deletions import Deletions
 from parties.bank.store.payloads import Payloads
 from parties.bank.store.quotas import Quotas
 from parties.bank.store.reviews import Reviews
+from parties.bank.store.withdrawals import Withdrawals
 
 
 class Unit:
@@ -51,6 +52,11 @@ class Unit:
     def consents(self) -> Consents:
         """Authorisations and the switch."""
         return Consents(self.connection)
+
+    @cached_property
+    def withdrawals(self) -> Withdrawals:
+        """Withdrawn consents that the platform has yet to hear of."""
+        return Withdrawals(self.connection)
 
     @cached_property
     def deletions(self) -> Deletions:

@@ -119,6 +119,11 @@ def reference(purpose: str, customer: str) -> str:
     return f"{purpose}.{hashlib.sha256(customer.encode()).hexdigest()[:12]}"
 
 
+def waiting(service: Service) -> int:
+    """How many withdrawals the platform has yet to hear of."""
+    return service.store.read(lambda unit: unit.withdrawals.count())
+
+
 def soon(hours: float = 1) -> str:
     return (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
 

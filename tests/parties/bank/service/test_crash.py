@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from parties.runtime.scoring.persons import PersonKey
 from tests.packaging.project import ROOT, clean_environment
 from tests.parties.bank.service.support import CONSENTS, bearer, keyed, reference, submission
 
-PEOPLE, CLIENTS, KILLS = 60, 6, (8, 30)
+PEOPLE, CLIENTS = 60, 6
 
 
 @contextmanager
@@ -32,7 +34,8 @@ def serving(file):
     ready = file.parent / "state" / READY
     ready.unlink(missing_ok=True)
     process = subprocess.Popen([sys.executable, "-m", "tests.parties.bank.service.server_process", str(file)], cwd=ROOT,
-                               env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                               env=clean_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               start_new_session=True)
     try:
         end = time.monotonic() + 60
         while not ready.exists() or not ready.read_text(encoding="utf-8").endswith("}"):
@@ -40,7 +43,8 @@ def serving(file):
             time.sleep(0.05)
         yield process, f"http://{json.loads(ready.read_text(encoding='utf-8'))['http']}"
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -63,7 +67,7 @@ async def load(base, channel, work, answered, told, process, kill_after):
     async def killer():
         while len(answered) < kill_after:
             await asyncio.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # the watcher and every worker of it
 
     async with httpx.AsyncClient(base_url=base, timeout=30, verify=False) as http:
         clients = [client_of(http, channel, work, answered, told) for _ in range(CLIENTS)]
@@ -72,11 +76,13 @@ async def load(base, channel, work, answered, told, process, kill_after):
 
 @pytest.mark.crash
 @pytest.mark.timeout(240)
-def test_no_acknowledged_decision_is_lost_and_none_is_made_twice(file):
+@pytest.mark.parametrize(("workers", "kills"), [(1, (8, 30)), (2, (20,))])
+def test_no_acknowledged_decision_is_lost_and_none_is_made_twice(file, workers, kills):
+    several(file, workers)
     channel, answered = bearer(file, "channel"), {}
     told = {number: submission(str(number)) for number in range(PEOPLE)}
     agree(file)
-    for kill_after in KILLS:
+    for kill_after in kills:
         with serving(file) as (process, base):
             work = [*answered, *(number for number in told if number not in answered)]
             asyncio.run(load(base, channel, work, answered, told, process, kill_after))
@@ -86,6 +92,12 @@ def test_no_acknowledged_decision_is_lost_and_none_is_made_twice(file):
         assert process.wait(60) == 0
     assert len(answered) == PEOPLE
     check_store(file, answered)
+
+
+def several(file, workers):
+    """So many processes decide."""
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("[decisions]\n", f"[decisions]\nworkers = {workers}\n"), encoding="utf-8")
 
 
 def agree(file):

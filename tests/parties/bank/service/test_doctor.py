@@ -13,6 +13,7 @@ from sqlalchemy import text
 from coordinator.certs import Authority, Validity
 from parties.bank.service.doctor import examine
 from parties.bank.service.process import READY
+from parties.bank.store import migrate
 from parties.bank.store.migrate import VERSION_TABLE
 from parties.bank.store.opening import node_engine
 from parties.runtime.config import LoadedParty
@@ -47,7 +48,7 @@ def test_a_node_that_is_ready(file):
     told = found(file)
     assert {name: state for name, (state, _) in told.items()} == {
         "rulebook": "ok", "store": "ok", "model": "warning", "keys": "ok", "tls": "ok", "listen": "ok", "grpc": "ok"}
-    assert "revision 0003" in told["store"][1] and "first start" in told["keys"][1]
+    assert f"revision {migrate.head()}" in told["store"][1] and "first start" in told["keys"][1]
     assert [path for path in sorted(file.parent.rglob("*")) if "decisions.db" not in path.name] == [
         path for path in before if "decisions.db" not in path.name]
 

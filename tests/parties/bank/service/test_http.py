@@ -7,7 +7,7 @@ import json
 
 from parties.bank.decision.context import JointScore
 from parties.bank.service.refusals import Unavailable
-from tests.parties.bank.service.support import CONSENTS, bearer, consenting, keyed, soon, submission
+from tests.parties.bank.service.support import CONSENTS, bearer, consenting, keyed, soon, submission, waiting
 
 PROBLEM = "application/problem+json"
 
@@ -99,7 +99,7 @@ def test_without_consent_or_after_the_switch_nobody_is_asked(client, file, platf
             answer = await http.post("/v1/applications", json=submission(), headers=keyed(channel, "key-00000002"))
             assert answer.json()["outcome"] == "declined" and answer.json()["reasons"]
             assert platform.asked == []
-            assert len(service.revocations) == 1  # on its way to the platform as well
+            assert waiting(service) == 1  # on its way to the platform as well
             refused(await http.post(f"/v1/persons/{person}/consents", headers=channel, json={
                 "reference": "later", "purpose": CONSENTS[0], "expires_at": soon()}), 409, "switch")
 

@@ -13,7 +13,7 @@ from parties.bank.service.assembly import Node, Service
 from parties.bank.side import with_intercept
 from parties.runtime.config import LoadedParty
 from parties.runtime.preparation import columns_of
-from tests.parties.bank.service.support import bearer, consenting, keyed, ready, submission
+from tests.parties.bank.service.support import bearer, consenting, keyed, ready, submission, waiting
 from tests.scoring.asking import Asking
 from tests.scoring.conftest import SUFFICIENCY, made_ready
 from tests.scoring.homes import MODEL, Homes, identifier, make_homes
@@ -59,7 +59,7 @@ async def steps(homes: Homes, process, number: int) -> None:
         model = Asking(homes).model
         assert record["context"]["bank_only"]["probability"] == str(model.bank_only(VALUES).probability)
         await http.put(f"/v1/persons/{person}/switch", json={"off": True}, headers=channel)
-        await wait_until(lambda: len(service.revocations) == 0)  # the platform has acknowledged it
+        await wait_until(lambda: not waiting(service))  # the platform has acknowledged it
         process.kill()
         process.wait()
         await consenting(http, channel, identifier(number - 1))

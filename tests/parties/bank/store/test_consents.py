@@ -137,3 +137,28 @@ def test_uses_follow_the_plain_model(tmp_path_factory: pytest.TempPathFactory, m
                 assert found == "valid"
             else:
                 assert found == "used"
+
+
+def test_the_platform_hears_of_what_was_withdrawn_in_its_order(store: Store) -> None:
+    grant(store, "w-1")
+    store.write(lambda u: u.consents.withdraw("w-1", ME, NOW))
+    store.write(lambda u: u.consents.withdraw("w-1", ME, NOW + DAY))  # again: nothing new to tell
+    store.write(lambda u: u.consents.switch_off(ME, "app", NOW + DAY))
+    told = []
+    while (one := store.read(lambda u: u.withdrawals.first())) is not None:
+        told.append((one.person, one.reference, one.at, store.read(lambda u: u.withdrawals.count())))
+        store.write(lambda u, one=one: u.withdrawals.done(one))
+        store.write(lambda u, one=one: u.withdrawals.done(one))
+    assert told == [(ME, "w-1", NOW, 2), (ME, None, NOW + DAY, 1)]
+
+
+def test_a_withdrawal_that_fails_is_not_told(store: Store) -> None:
+    grant(store, "w-1")
+
+    def both(unit):
+        unit.consents.withdraw("w-1", ME, NOW)
+        unit.consents.withdraw("unknown", ME, NOW)
+
+    with pytest.raises(Unknown):
+        store.write(both)
+    assert store.read(lambda u: u.withdrawals.count()) == 0

@@ -98,7 +98,7 @@ def test_without_retention_all_goes_at_once(full: Store) -> None:
 def test_a_loan_and_a_hold_keep_everything_until_they_end(full: Store) -> None:
     full.write(lambda u: u.customers.reserve(ME, 10, NOW))
     full.write(lambda u: u.deletions.hold(ME, "dispute-17", "complaint", "li.wei", NOW, LATER + 2 * DAY))
-    before = mentions(full, ME) | {"deletions", "switches", "holds"}
+    before = mentions(full, ME) | {"deletions", "switches", "holds", "withdrawals"}
     ask(full)
     [one] = run(full, LATER)
     assert (one.state, one.held_by) == ("held", "a loan that is not repaid, hold dispute-17")
