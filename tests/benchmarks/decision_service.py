@@ -40,9 +40,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def service_process(homes: Homes, platform: str, deadline_ms: int, more: str = "") -> Iterator[Running]:
-    """The service of the bank of `homes`, which asks the platform at this address."""
-    _configure(homes, platform, deadline_ms, more)
+def service_process(homes: Homes, platform: str, deadline_ms: int, settings: str = "") -> Iterator[Running]:
+    """The service of the bank of `homes`, which asks the platform at this address; `settings`: more of [decisions]."""
+    _configure(homes, platform, deadline_ms, settings)
     bodies = _consenting(homes)
     home = homes.bank
     with open(home / "service.log", "wb") as log:
@@ -60,7 +60,7 @@ def service_process(homes: Homes, platform: str, deadline_ms: int, more: str = "
         process.stdout.close()
 
 
-def _configure(homes: Homes, platform: str, deadline_ms: int, more: str) -> None:
+def _configure(homes: Homes, platform: str, deadline_ms: int, settings: str) -> None:
     home = homes.bank
     ready(home)
     certificate(home, "server")
@@ -69,7 +69,7 @@ def _configure(homes: Homes, platform: str, deadline_ms: int, more: str) -> None
     way = f'\n[scoring.platforms.platform]\naddress = "{platform}"\n'
     tls = TLS.format(shown.fingerprint(hashes.SHA256()).hex()).replace('role = "operator"', 'role = "channel"')
     with (home / "bank.toml").open("a", encoding="utf-8") as file:
-        file.write(way + section + LIMITS + more + tls)
+        file.write(way + section + settings + LIMITS + tls)
 
 
 def bank_values(homes: Homes) -> list[dict[str, str]]:

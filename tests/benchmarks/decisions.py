@@ -127,7 +127,8 @@ def bench_service(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         homes = make_homes(Path(folder), options.people, policy=POLICY, scoring=SCORING)
         made_ready(share_weights(homes) if options.release == "shared" else homes)
-        with platform_process(homes) as (process, address), service_process(homes, address, DEADLINE_MS) as service:
+        with platform_process(homes) as (process, address), \
+                service_process(homes, address, DEADLINE_MS, f"workers = {options.workers}\n") as service:
             return asyncio.run(load_service(service, {"platform": process.pid}, options))
 
 
@@ -173,6 +174,7 @@ def _options(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--release", choices=["owner", "shared"], default="owner")
     parser.add_argument("--through", choices=["direct", "hub"], default="direct")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the decision service")
     parser.add_argument("--people", type=int, default=2000)
     parser.add_argument("--url", default="")
     parser.add_argument("--bodies")

@@ -22,7 +22,6 @@ Send = Callable[[int], Awaitable[str]]
 OK = "ok"
 PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass
@@ -76,7 +75,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 class Watch:
-    """Memory and CPU time of processes while a run goes on; a sample a second."""
+    """Memory and CPU time of processes, their children among them, while a run goes on; a sample a second."""
 
     def __init__(self, processes: dict[str, int]):
         self._processes = processes
@@ -92,20 +91,34 @@ class Watch:
     def sample(self) -> None:
         """Once."""
         for name, pid in self._processes.items():
-            self.megabytes[name].append(resident_megabytes(pid))
+            self.megabytes[name].append(sum(map(own_megabytes, _family(pid))))
 
     def cpu(self) -> dict[str, float]:
         """Seconds since the beginning."""
         return {name: cpu_seconds(pid) - self._cpu_before[name] for name, pid in self._processes.items()}
 
 
-def resident_megabytes(pid: int) -> float:
-    """Resident memory now."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / 1e6
+def _family(pid: int) -> list[int]:
+    """A process and all below it, such as workers that it forked; of this one, whose children are what it measures,
+    itself alone."""
+    if pid == os.getpid():
+        return [pid]
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in map(int, children) for one in _family(child))]
+
+
+def own_megabytes(pid: int) -> float:
+    """Resident memory now; of a page that several processes share each has its part."""
+    fields = Path(f"/proc/{pid}/smaps_rollup").read_text().split("\nPss:")[1].split()
+    return int(fields[0]) * 1024 / 1e6
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads."""
+    """User and system time of all threads, and of the processes below."""
+    return sum(map(_own_cpu_seconds, _family(pid)))
+
+
+def _own_cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 

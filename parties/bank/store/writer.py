@@ -1,8 +1,9 @@
 """Group commit: whatever waits goes into one transaction, and nobody is answered before it is on the disk.
 
-While one transaction is written to the disk the next jobs queue up, so a batch grows with the load and nothing waits
-for company. Each job has a savepoint: one that fails leaves no trace and takes no other with it. SQLite has one writer;
-PostgreSQL has several, whose transactions may meet in a deadlock: the job that lost runs again by itself.
+While one transaction is written to the disk, or another process has its turn, the next jobs queue up, so a batch grows
+with the load and nothing waits for company. Each job is kept whole or not at all: one that fails leaves no trace and
+takes no other with it. SQLite has one writer; PostgreSQL has several, whose transactions may meet in a deadlock: the
+job that lost runs again by itself.
 """
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from parties.bank.store.errors import Busy, Unreachable
+from parties.bank.store.turns import turns_of
 from protocols.errors import SealscoreError
 
 BATCH = 64  # jobs of one transaction
@@ -42,7 +44,7 @@ class Writer:
     """Threads that run jobs in transactions. A job may run again, so it does nothing but use its connection."""
 
     def __init__(self, engine: Engine, threads: int):
-        self._engine = engine
+        self._engine, self._turns = engine, turns_of(engine)
         self._queue: queue.Queue[_Waiting | None] = queue.Queue()
         self._lock = threading.Lock()  # between the last submission and the stop
         self._open = True
@@ -69,10 +71,17 @@ class Writer:
                 self._queue.put(None)
         for thread in self._threads:
             thread.join()
+        self._turns.close()
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:
-            self._settle([one for one in self._batch(first) if one.future.set_running_or_notify_cancel()])
+            self._settle(*self._first_try(first))
+
+    def _first_try(self, first: _Waiting) -> tuple[list[_Waiting], list[_Waiting]]:
+        """What waits by the time it is this process's turn, run; and what of it must be run again."""
+        with self._turns.take():
+            batch = [one for one in self._batch(first) if one.future.set_running_or_notify_cancel()]
+            return batch, self._attempt(batch) if batch else []
 
     def _batch(self, first: _Waiting) -> list[_Waiting]:
         batch = [first]
@@ -87,9 +96,8 @@ class Writer:
             batch.append(one)
         return batch
 
-    def _settle(self, batch: list[_Waiting]) -> None:
-        """Run the batch, then whatever lost against others by itself, and answer."""
-        again = self._attempt(batch) if batch else []
+    def _settle(self, batch: list[_Waiting], again: list[_Waiting]) -> None:
+        """Answer; whatever lost against others runs again by itself first."""
         _answer([one for one in batch if one not in again])
         for one in again:
             for attempt in range(1, _TRIES):
