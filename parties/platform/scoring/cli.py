@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -57,6 +58,8 @@ def answer(config: ConfigArgument) -> None:
     sys.setswitchinterval(SWITCH_S)
     party = _unlocked(config)
     service = Service(party, load_identity(party.home))
+    gc.collect()
+    gc.freeze()  # what lives as long as the process is not looked through again and again: calls would wait for that
     try:
         asyncio.run(_until_signal(service))
     finally:
