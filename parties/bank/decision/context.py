@@ -51,7 +51,8 @@ class BankOnly(Strict):
 
 
 class History(Strict):
-    """The person as a customer of this bank; all zero for a first loan."""
+    """The person as a customer of this bank; all zero for a first loan. `new_overdue_days` are those after the last
+    review, `late_at` is when the person was last late: None for never, and in records from before they were kept."""
 
     existing_limit_fen: Fen = 0
     outstanding_fen: Fen = 0
@@ -60,6 +61,8 @@ class History(Strict):
     idle_days: Count | None = None
     last_review: Instant | None = None
     frozen: bool = False
+    new_overdue_days: Count | None = Field(default=None, exclude_if=lambda days: days is None)
+    late_at: Instant | None = Field(default=None, exclude_if=lambda at: at is None)
 
 
 class Quota(Strict):

@@ -89,6 +89,7 @@ class LimitPolicy(Strict):
     review_months: Annotated[int, Field(ge=1, le=120)]
     review_idle_days: Annotated[int, Field(ge=1, le=3650)]
     review_facts_days: Annotated[int, Field(ge=1, le=3650)] = 180
+    overdue_window_months: Annotated[int, Field(ge=1, le=120)] | None = None
     seasons: tuple[Season, ...] = Field(default=(), max_length=64)
     signals: tuple[Signal, ...] = Field(default=(), max_length=64)
     reasons: tuple[ReasonText, ...] = Field(max_length=256)
@@ -117,7 +118,11 @@ LATER = (ReasonText(code="facts-missing", zh="没有足够新的信用资料，�
 
 
 class Standing(Strict):
-    """What limits depend on about a person; money in fen, `probability` of default, dates of the business."""
+    """What limits depend on about a person; money in fen, `probability` of default, dates of the business.
+
+    `new_overdue_days` are late days after the last review, `late_on` the last late one; where they are None, as in
+    records from before they were kept, `worst_overdue_days` counts as if it were of today.
+    """
 
     probability: Share
     annual_income_fen: Fen | None = None
@@ -128,6 +133,8 @@ class Standing(Strict):
     idle_days: Count | None = None
     last_review: date | None = None
     frozen: bool = False
+    new_overdue_days: Count | None = Field(default=None, exclude_if=lambda days: days is None)
+    late_on: date | None = Field(default=None, exclude_if=lambda day: day is None)
 
 
 class Bound(Strict):
@@ -180,7 +187,7 @@ def review(policy: LimitPolicy, product: Product, cap_fen: int, standing: Standi
         return risk
     if review_due(policy, standing, on) is None:
         return _unchanged(policy, standing, "review-not-due")
-    refusal = _raise_refusal(policy, standing)
+    refusal = _raise_refusal(policy, standing, on)
     if refusal is not None:
         return _unchanged(policy, standing, refusal)
     bounds = (Bound(name="raise", fen=_times(standing.limit_fen, policy.raise_factor)),
@@ -216,7 +223,7 @@ def reviewed_before(policy: LimitPolicy, on: date) -> date:
 def seasonal(policy: LimitPolicy, product: Product, cap_fen: int, standing: Standing, on: date) -> LimitChange:
     """A temporary raise while a season lasts, under the conditions and bounds of any raise."""
     season = next((s for s in policy.seasons if s.first <= on <= s.last), None)
-    refusal = "no-season" if season is None else _raise_refusal(policy, standing)
+    refusal = "no-season" if season is None else _raise_refusal(policy, standing, on)
     if season is None or refusal is not None:
         return _unchanged(policy, standing, refusal or "no-season")
     bounds = (Bound(name="season", fen=_times(standing.limit_fen, 1 + season.share)),
@@ -247,11 +254,11 @@ def freeze(policy: LimitPolicy, standing: Standing, reason: str) -> LimitChange:
     return _change(policy, "frozen", standing, standing.limit_fen, reason)
 
 
-def thaw(policy: LimitPolicy, standing: Standing) -> LimitChange:
-    """End a freeze after a person's review; unchanged where there is none or risk would freeze again."""
+def thaw(policy: LimitPolicy, standing: Standing, on: date) -> LimitChange:
+    """End a freeze after a person's review; unchanged where there is none, or for long lateness in the window."""
     if not standing.frozen:
         return _unchanged(policy, standing, "not-frozen")
-    if standing.worst_overdue_days >= policy.freeze_overdue_days:
+    if _remembered(policy, standing, on) >= policy.freeze_overdue_days:
         return _unchanged(policy, standing, "overdue-long")
     return _change(policy, "thawed", standing, standing.limit_fen, "cleared-by-review")
 
@@ -273,20 +280,28 @@ def _risk_change(policy: LimitPolicy, standing: Standing) -> LimitChange | None:
 def _overdue_change(policy: LimitPolicy, standing: Standing) -> LimitChange | None:
     if standing.frozen:
         return _unchanged(policy, standing, "account-frozen")
-    if standing.worst_overdue_days >= policy.freeze_overdue_days:
+    days = standing.worst_overdue_days if standing.new_overdue_days is None else standing.new_overdue_days
+    if days >= policy.freeze_overdue_days:
         return freeze(policy, standing, "overdue-long")
-    if standing.worst_overdue_days >= policy.cut_overdue_days:
+    if days >= policy.cut_overdue_days:
         return cut(policy, standing, "overdue-history", policy.cut_keeps)
     return None
 
 
-def _raise_refusal(policy: LimitPolicy, standing: Standing) -> str | None:
+def _remembered(policy: LimitPolicy, standing: Standing, on: date) -> int:
+    """The most days that the person was ever late; 0 when the window has passed since the last of them."""
+    late_on, months = standing.late_on, policy.overdue_window_months
+    past = late_on is not None and months is not None and _months_after(late_on, months) <= on
+    return 0 if past else standing.worst_overdue_days
+
+
+def _raise_refusal(policy: LimitPolicy, standing: Standing, on: date) -> str | None:
     """The first condition of a raise that fails; a raise is refused above 3 times annual income of credit elsewhere."""
     income = standing.annual_income_fen
     checks = (
         (standing.frozen, "account-frozen"),
         (standing.loans_repaid < policy.raise_loans_repaid, "repayments-too-few"),
-        (standing.worst_overdue_days > policy.raise_overdue_days, "repayment-late"),
+        (_remembered(policy, standing, on) > policy.raise_overdue_days, "repayment-late"),
         (standing.probability > policy.raise_probability, "risk-too-high-for-raise"),
         (income is None, "income-unknown"),
         (standing.credit_elsewhere_fen > policy.elsewhere_multiple * (income or 0), "credit-elsewhere-too-high"),

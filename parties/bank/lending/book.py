@@ -14,10 +14,11 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
 
+from parties.bank.decision.lateness import Late
 from parties.bank.lending.account import Account, advanced
 from parties.bank.lending.errors import LoanRefused
 from parties.bank.lending.events import Event, Movement, accepted, applied, replayed
-from parties.bank.lending.statement import worst_days
+from parties.bank.lending.statement import lateness
 from parties.bank.lending.tables import loan_movements, loan_shares, loans
 from parties.bank.lending.terms import Terms
 from parties.bank.lending.voucher import signed, voucher_of
@@ -151,14 +152,15 @@ class Loans:
         """Whose loan it is (a keyed hash): for the process itself, to refuse others. Unknown when there is none."""
         return str(self._found(self._row(loans.c.loan_id == loan_id), loan_id).person)
 
-    def days_past_due(self, person: str, now: datetime) -> int:
-        """The most days that a loan of this person, still running or written off, is or ever was late; 0 without one.
+    def lateness(self, person: str, now: datetime) -> list[Late]:
+        """How late loans of this person, still running or written off, are now and ever were.
 
         For the process itself: a limit account hears of lateness only when a loan ends.
         """
         query = select(loans).where(loans.c.person == person, loans.c.status.in_(("active", "written-off")))
-        running = map(self._loan, self._connection.execute(query).all())
-        return max((max(worst_days(one.terms, one.events), one.at(now).days_past_due) for one in running), default=0)
+        running = [self._loan(row) for row in self._connection.execute(query).all()]
+        ever = [late for one in running for late in lateness(one.terms, one.events)]
+        return ever + [Late(days, now) for one in running if (days := one.at(now).days_past_due)]
 
     def of_application(self, application_id: str) -> str | None:
         """The loan of an application, if its offer was accepted."""
@@ -253,8 +255,8 @@ class Loans:
             self._unit.customers.freeze(person, f"loan {loan.terms.loan_id} was written off: {event.reason}"[:256],
                                         event.by, event.at)
         if event.kind == "write-off" or status in ("repaid", "recovered"):
-            worst = worst_days(loan.terms, loan.events)
-            self._unit.customers.repaid(person, worst, event.at, loans=int(status == "repaid"))
+            late = lateness(loan.terms, loan.events)
+            self._unit.customers.repaid(person, late, event.at, loans=int(status == "repaid"))
 
     # rows
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 
+from parties.bank.decision.lateness import worst
 from parties.bank.lending.agreement import LendingPolicy
 from parties.bank.lending.book import Loan, Loans
-from parties.bank.lending.statement import standing, worst_days
+from parties.bank.lending.statement import lateness, standing
 
 _CHUNK = 500
 
@@ -24,8 +25,8 @@ def turned_bad(loan: Loan, policy: LendingPolicy, now: datetime) -> bool | None:
         return None
     end = policy.window_end(drawn_at)
     last = standing(loan.terms, loan.events, end)
-    worst = worst_days(loan.terms, [event for event in loan.events if event.at < end])
-    return max(worst, last.days_past_due if last else 0) >= policy.bad_from_days
+    late = worst(lateness(loan.terms, [event for event in loan.events if event.at < end]))
+    return max(late, last.days_past_due if last else 0) >= policy.bad_from_days
 
 
 def results(book: Loans, application_ids: Iterable[str], policy: LendingPolicy, now: datetime) -> dict[str, bool]:

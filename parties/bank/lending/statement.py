@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
+from parties.bank.decision.lateness import Late
 from parties.bank.lending.account import Account, advanced
 from parties.bank.lending.events import Event, accepted, applied
 from parties.bank.lending.parts import Parts
@@ -58,13 +59,14 @@ def standing(terms: Terms, events: Sequence[Event], at: datetime) -> Account | N
     return None if account is None else advanced(account, at)
 
 
-def worst_days(terms: Terms, events: Sequence[Event]) -> int:
-    """The most days past due that the loan had just before any of its events: what a later decision looks at."""
-    account, worst = accepted(terms, events[0])[0], 0
+def lateness(terms: Terms, events: Sequence[Event]) -> list[Late]:
+    """How late the loan was just before each of its events, where it was: what a later decision looks at."""
+    account, found = accepted(terms, events[0])[0], []
     for event in events[1:]:
-        worst = max(worst, advanced(account, event.at).days_past_due)
+        days = advanced(account, event.at).days_past_due
+        found += [Late(days, event.at)] if days else []
         account = _after(terms, account, event)
-    return worst
+    return found
 
 
 def statement(terms: Terms, events: Sequence[Event], first: date, last: date, now: datetime) -> Statement:

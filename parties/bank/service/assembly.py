@@ -23,6 +23,7 @@ from parties.bank.service.experiment_cases import ExperimentCases
 from parties.bank.service.http_app import http_app
 from parties.bank.service.http_guard import Guard
 from parties.bank.service.limit_reviews import LimitReviews
+from parties.bank.service.limit_signals import LimitSignals
 from parties.bank.service.loan_cases import LoanCases, LoanParts
 from parties.bank.service.messages import Health
 from parties.bank.service.metrics import Metrics
@@ -97,6 +98,7 @@ class Service:
         self.loans = LoanCases(LoanParts(self.store, self.rules.rulebook, self._ids(), node.config.lending,
                                          Notary(node.party.name, node.identity)))
         self.experiments = ExperimentCases(Kept(self.store, self.rules.rulebook, node.config.lending))
+        self.signals = LimitSignals(self.store, self.rules.rulebook, self.metrics)
         self.reviews = LimitReviews(self.store, self.rules.rulebook, self.metrics)
         self.credentials = _credentials(node)
         self.metrics.gauge("revocations_waiting", lambda: float(self.revocations.waiting))
@@ -118,7 +120,7 @@ class Service:
 
     def api(self) -> FastAPI:
         """The HTTP interface without its guard: for its OpenAPI document."""
-        return http_app(self.use, self.loans, self.experiments, self.credentials, version("sealscore"))
+        return http_app(self.use, self.loans, self.experiments, self.signals, self.credentials, version("sealscore"))
 
     def _health(self) -> Health:
         return Health(status="stopping" if self.stopping else "ok", rulebook=self.rules.digest, model=self.scores.model,

@@ -3,7 +3,7 @@
 | role     | may                                                                                           |
 |----------|-----------------------------------------------------------------------------------------------|
 | channel  | submit, follow its own applications and loans, reviews, consents, switch-off, deletion          |
-| officer  | read records, list, reports of experiments, decide reviews, switch a person off                 |
+| officer  | read records, list, reports of experiments, decide reviews, risk signals, switch a person off   |
 | auditor  | read records, list, reports of experiments, accesses, metrics; writes nothing                   |
 | operator | metrics; sees nobody's record                                                                   |
 """
@@ -26,6 +26,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "decide-review": frozenset({"officer"}),
     "give-consent": frozenset({"channel"}),
     "read-person": frozenset({"channel", "officer", "auditor"}),
+    "report-signal": frozenset({"officer"}),
     "switch-off": frozenset({"channel", "officer"}),
     "ask-deletion": frozenset({"channel", "officer"}),
     "read-accesses": frozenset({"auditor"}),

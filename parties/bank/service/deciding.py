@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 
 from parties.bank.decision.application import JOINT_SCORING, Application, Bureau
 from parties.bank.decision.context import BankOnly, ConsentState, Context, History, JointScore, Quota
+from parties.bank.decision.lateness import last, worst, worst_since
 from parties.bank.decision.record import DecisionRecord
 from parties.bank.lending.book import Loans
 from parties.bank.service.answers import answer_of
@@ -151,8 +152,13 @@ def history_of(unit: Unit, person: str, now: datetime) -> History:
     history = unit.customers.history(person, now)
     if not history.outstanding_fen:
         return history
-    late = Loans(unit).days_past_due(person, now)
-    return history.model_copy(update={"worst_overdue_days": max(history.worst_overdue_days, late)})
+    late = [one for one in Loans(unit).lateness(person, now) if one.days]
+    if not late:
+        return history
+    known = [at for at in (history.late_at, last(late)) if at is not None]
+    return history.model_copy(update={
+        "worst_overdue_days": max(history.worst_overdue_days, worst(late)), "late_at": max(known),
+        "new_overdue_days": max(history.new_overdue_days or 0, worst_since(late, history.last_review))})
 
 
 def _second(unit: Unit, submitted: Submitted, record: DecisionRecord, data: bytes, body: bytes, until: datetime

@@ -20,6 +20,7 @@ from parties.bank.service import messages as m
 from parties.bank.service.assembly import Service
 from parties.bank.service.callers import Caller
 from parties.bank.service.grpc_loans import LOAN_CALLS, LOANS
+from parties.bank.service.grpc_officers import OFFICER_CALLS, OFFICERS
 from parties.bank.service.grpc_shapes import Told, apart, plain, read, written
 from parties.bank.service.listeners import GRACE_S, grpc_credentials
 from parties.bank.service.refusals import BadRequest, Refusal
@@ -168,7 +169,7 @@ async def serve_grpc(service: Service) -> AsyncIterator[str | None]:
     server.add_generic_rpc_handlers(grpc_handlers(service))
     told = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(told, server)
-    names = (SERVICE.full_name, LOANS.full_name)
+    names = (SERVICE.full_name, LOANS.full_name, OFFICERS.full_name)
     reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _listen(server, config.grpc, None if config.tls is None else grpc_credentials(home, config.tls))
     await server.start()
@@ -193,9 +194,10 @@ def _listen(server: grpc.aio.Server, address: str, credentials: grpc.ServerCrede
 
 
 def grpc_handlers(service: Service) -> tuple[grpc.GenericRpcHandler, ...]:
-    """Every method of both services."""
+    """Every method of every service."""
     return (_handler(service, SERVICE, {name: partial(call, service.use) for name, call in CALLS.items()}),
-            _handler(service, LOANS, {name: partial(call, service.loans) for name, call in LOAN_CALLS.items()}))
+            _handler(service, LOANS, {name: partial(call, service.loans) for name, call in LOAN_CALLS.items()}),
+            _handler(service, OFFICERS, {name: partial(call, service) for name, call in OFFICER_CALLS.items()}))
 
 
 def _handler(service: Service, told: ServiceDescriptor, calls: dict[str, Bound]) -> grpc.GenericRpcHandler:

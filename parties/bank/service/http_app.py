@@ -14,7 +14,9 @@ from parties.bank.service.credentials import Credentials
 from parties.bank.service.experiment_cases import ExperimentCases
 from parties.bank.service.http_common import ApplicationPath, By, PersonPath, ReferencePath, Why, told
 from parties.bank.service.http_experiments import add_experiments
+from parties.bank.service.http_limits import add_limits
 from parties.bank.service.http_loans import add_loans
+from parties.bank.service.limit_signals import LimitSignals
 from parties.bank.service.loan_cases import LoanCases
 from parties.bank.service.metrics import CONTENT_TYPE
 from parties.bank.service.openapi import described
@@ -25,8 +27,8 @@ Key = Annotated[str, Header(alias="Idempotency-Key", pattern=r"^[A-Za-z0-9._:-]{
                             "caller's own, new for every new application")]
 
 
-def http_app(use: UseCases, loans: LoanCases, experiments: ExperimentCases, credentials: Credentials,
-             version: str) -> FastAPI:
+def http_app(use: UseCases, loans: LoanCases, experiments: ExperimentCases, signals: LimitSignals,
+             credentials: Credentials, version: str) -> FastAPI:
     """The app; the guard of http_guard.py belongs around it."""
     app = FastAPI(title="Sealscore decision service", version=version, docs_url=None, redoc_url=None,
                   redirect_slashes=False)
@@ -40,6 +42,7 @@ def http_app(use: UseCases, loans: LoanCases, experiments: ExperimentCases, cred
     _people(app, use)
     add_loans(app, loans)
     add_experiments(app, experiments)
+    add_limits(app, signals)
     _process(app, use)
     app.openapi = lambda: described(app)  # type: ignore[method-assign]
     return app

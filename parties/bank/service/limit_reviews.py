@@ -109,7 +109,9 @@ def review(unit: Unit, rulebook: Rulebook, person: str, now: datetime, reader: R
     kept = kept_facts(unit, rulebook, person, now, reader)
     change = _said(rulebook, standing, kept, on)
     unit.accesses.note(reader, "limit review", now, person)
-    _write(unit, account, change, _reason(change, kept), reader.who, now)
+    reason = _reason(change, kept)
+    write(unit, account, change, reason, reader.who, now)
+    unit.customers.reviewed(person, reason, reader.who, now)
     return Reviewed(person, change, None if kept is None else kept.application_id)
 
 
@@ -158,7 +160,8 @@ def standing_of(unit: Unit, rulebook: Rulebook, account: LimitAccount, now: date
     return Standing(
         probability=Decimal(0), limit_fen=account.limit_fen, loans_repaid=account.loans_repaid,
         worst_overdue_days=history.worst_overdue_days, idle_days=max(0, idle),
-        last_review=on(account.reviewed_at or account.opened_at), frozen=account.frozen)
+        last_review=on(account.looked_at), frozen=account.frozen, new_overdue_days=history.new_overdue_days,
+        late_on=history.late_at and on(history.late_at))
 
 
 def _said(rulebook: Rulebook, standing: Standing, kept: Kept | None, on: date) -> LimitChange:
@@ -169,13 +172,13 @@ def _said(rulebook: Rulebook, standing: Standing, kept: Kept | None, on: date) -
     return change if kept.approved else limits.unraised(policy, standing, change)
 
 
-def _write(unit: Unit, account: LimitAccount, change: LimitChange, reason: str, by: str, now: datetime) -> None:
+def write(unit: Unit, account: LimitAccount, change: LimitChange, reason: str, by: str, now: datetime) -> None:
+    """What a change does to the account; a cut ends a temporary raise that runs."""
     if change.kind == "frozen":
         unit.customers.freeze(account.person, reason, by, now)
     elif change.after_fen != account.limit_fen:
         unit.customers.set_limit(account.person, change.after_fen, reason, by, now)
         _trim(unit, account, change, reason, by, now)
-    unit.customers.reviewed(account.person, reason, by, now)
 
 
 def _trim(unit: Unit, account: LimitAccount, change: LimitChange, reason: str, by: str, now: datetime) -> None:

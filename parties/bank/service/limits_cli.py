@@ -1,4 +1,4 @@
-"""`sealscore bank limits`: reviews of what is due, and one customer's limit: show, freeze, unfreeze, season.
+"""`sealscore bank limits`: reviews of what is due, and one customer's limit: show, signal, freeze, unfreeze, season.
 
 The running service reviews by itself; `review` is for a bank without it, from a timer.
 """
@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from parties.bank.decision import limits
 from parties.bank.decision.limits import LimitChange
 from parties.bank.decision.rulebook import Rulebook
-from parties.bank.service import limit_reviews
+from parties.bank.service import limit_reviews, limit_signals
+from parties.bank.service.limit_signals import Reported
+from parties.bank.service.messages import SignalReport
 from parties.bank.service.settings import beside, decisions_of
 from parties.bank.store import Reader, Store, Unit
 from parties.bank.store.cli import PersonOption, PurposeOption, opened, person_of, plain, print_told
 from parties.bank.store.errors import Conflict
 from parties.runtime.config import LoadedParty
 from parties.runtime.oversight_cli import ConfigArgument, JsonOption, who
+from protocols.errors import UsageError
+from protocols.plan import first_problem
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="kept with the change")]
 
@@ -40,7 +45,7 @@ class _Bank:
 def add_limit_commands(app: typer.Typer) -> None:
     """Give `sealscore bank` the commands of this module."""
     group = typer.Typer(help="Limits: reviews that are due, and one customer's limit.", no_args_is_help=True)
-    for command in (review, show, freeze, unfreeze, season):
+    for command in (review, show, signal, freeze, unfreeze, season):
         group.command()(command)
     app.add_typer(group, name="limits")
 
@@ -77,6 +82,21 @@ def show(config: ConfigArgument, purpose: PurposeOption, person: PersonOption = 
           f"{one.reason} ({one.changed_by})" for one in changes)])
 
 
+def signal(config: ConfigArgument,
+           code: Annotated[str, typer.Argument(metavar="SIGNAL", help="as limits.toml names it: fraud-alert, …")],
+           reference: Annotated[str, typer.Option("--reference", help="your own for this signal; it acts once")],
+           person: PersonOption = None, as_json: JsonOption = False) -> None:
+    """Report a risk signal: the limit is cut or frozen at once, as the rulebook says."""
+    with _bank(config) as bank:
+        one = _reported(person_of(bank.party, person), reference, code)
+        kept, first = bank.store.write(lambda unit: limit_signals.act(
+            unit, bank.rulebook, one, bank.now, _reader(limit_signals.purpose(one)), who()))
+    acted = limit_signals.acted(kept)
+    print_told(acted.model_dump(mode="json"), as_json, [
+        f"{acted.change}: {_yuan(acted.before_fen)} -> {_yuan(acted.after_fen)}  {acted.en} ({acted.reason})"
+        + ("" if first else f", at {acted.acted_at:%Y-%m-%d %H:%M} already")])
+
+
 def freeze(config: ConfigArgument, reason: ReasonOption, person: PersonOption = None) -> None:
     """Freeze a customer's limit: nothing more can be drawn."""
     with _bank(config) as bank:
@@ -99,7 +119,7 @@ def unfreeze(config: ConfigArgument, reason: ReasonOption, person: PersonOption 
         def job(unit: Unit) -> None:
             account = unit.customers.locked(whom)
             standing = limit_reviews.standing_of(unit, bank.rulebook, account, bank.now)
-            change = limits.thaw(bank.rulebook.limits, standing)
+            change = limits.thaw(bank.rulebook.limits, standing, bank.rulebook.business_date(bank.now))
             if change.kind != "thawed":
                 raise Conflict(f"the limit stays as it is: {change.en} ({change.reason})")
             unit.customers.unfreeze(whom, reason, who(), bank.now)
@@ -130,6 +150,15 @@ def _due(bank: _Bank) -> Iterator[str]:
                      if one not in seen]:
         seen.update(people)
         yield from people
+
+
+def _reported(person: str, reference: str, code: str) -> Reported:
+    """As the service would take it; UsageError for a reference or a signal that cannot be one."""
+    try:
+        report = SignalReport(reference=reference, signal=code)
+    except ValidationError as error:
+        raise UsageError(first_problem(error)) from None
+    return Reported(person, report.reference, report.signal)
 
 
 def _reader(purpose: str) -> Reader:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from parties.bank.decision.application import Bureau, ConsentReference, Customer, Identity, Purpose
+from parties.bank.decision.limits import Change
 from parties.bank.decision.record import Digest, Offer, Outcome, Reason
 from parties.bank.decision.values import Count, Fen, Instant, Label, Number, Person, Province, Whole
 from protocols.plan import Name, Strict
@@ -229,6 +230,26 @@ class SignedVoucher(Strict):
     identity: str
     signature: str
     voucher: dict[str, Any]
+
+
+class SignalReport(Strict):
+    """A risk signal about a person; the same reference again changes nothing."""
+
+    reference: Label = Field(description="the reporter's own, new for every new signal about this person")
+    signal: Name = Field(description="as the rulebook's limits.toml names it")
+
+
+class SignalActed(SignalReport):
+    """What followed from a signal: the change of the limit, and why in words."""
+
+    person: Person
+    change: Change
+    before_fen: Fen
+    after_fen: Fen
+    reason: Name
+    zh: str
+    en: str
+    acted_at: Instant
 
 
 class Health(Strict):

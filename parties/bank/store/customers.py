@@ -5,13 +5,15 @@ thread or process they come from. It stands in the transaction of whatever it is
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, false, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, false, insert, select, update
 
 from parties.bank.decision.context import History
+from parties.bank.decision.lateness import Late, last, worst, worst_since
 from parties.bank.store.errors import Conflict, LimitExceeded, Unknown
 from parties.bank.store.inserts import insert_new
 from parties.bank.store.tables import customers, limit_changes
@@ -21,13 +23,22 @@ from protocols.errors import UsageError
 # Built once: building a statement takes as long as running it, and every decision runs these.
 _INSERT_CHANGE = insert(limit_changes)
 _ONE = select(customers).where(customers.c.person == bindparam("of"))
+_OPENED = ("opened_at", "active_at", "looked_at")
 _LOCKED = _ONE.with_for_update()
 _SET_LIMIT = update(customers).where(customers.c.person == bindparam("of")).values(limit_fen=bindparam("to"))
+# Each is a range of one index, in its order; the words of the second are those of its index.
+_OLD = select(customers.c.person).where(customers.c.looked_at < bindparam("before")).order_by(
+    customers.c.looked_at, customers.c.person).limit(bindparam("most"))
+_IDLE = select(customers.c.person).where(
+    customers.c.looked_at <= customers.c.active_at, customers.c.active_at < bindparam("active_before"),
+    customers.c.looked_at >= bindparam("before")).order_by(
+    customers.c.active_at, customers.c.person).limit(bindparam("most"))
 
 
 @dataclass(frozen=True)
 class LimitAccount:
-    """One person's account. The temporary raise counts until its end."""
+    """One person's account. The temporary raise counts until its end; `late_days` is the worst of loans that ended late
+    since the review before `late_at`, when one was last late; `looked_at` is the last review, or the opening."""
 
     person: str
     limit_fen: int
@@ -40,6 +51,9 @@ class LimitAccount:
     opened_at: datetime
     active_at: datetime | None
     reviewed_at: datetime | None
+    late_at: datetime | None
+    late_days: int
+    looked_at: datetime
 
     def limit_at(self, now: datetime) -> int:
         """The limit with the temporary raise, in fen."""
@@ -49,6 +63,12 @@ class LimitAccount:
     def free_at(self, now: datetime) -> int:
         """What can be drawn now, in fen; 0 while frozen."""
         return 0 if self.frozen else max(0, self.limit_at(now) - self.outstanding_fen)
+
+    @property
+    def new_overdue_days(self) -> int:
+        """The most days late, of loans that ended, that no review has seen."""
+        seen = self.late_at is None or (self.reviewed_at is not None and self.late_at <= self.reviewed_at)
+        return 0 if seen else self.late_days
 
 
 @dataclass(frozen=True)
@@ -92,19 +112,22 @@ class Customers:
         if self._connection.execute(change.values(values)).rowcount == 0:
             raise Conflict(f"{fen} fen cannot be given back: less than that is drawn")
 
-    def repaid(self, person: str, overdue_days: int, now: datetime, loans: int = 1) -> None:
-        """So many loans were repaid, the worst of them so many days late; for reviews and repeat loans."""
-        worst = case((customers.c.worst_overdue_days < overdue_days, overdue_days),
-                     else_=customers.c.worst_overdue_days)
-        values: Any = {"loans_repaid": customers.c.loans_repaid + loans, "worst_overdue_days": worst, "active_at": now}
-        self._change(person, values)
+    def repaid(self, person: str, late: Sequence[Late], now: datetime, loans: int = 1) -> None:
+        """So many loans were repaid, so late; for reviews and repeat loans."""
+        account = self.locked(person)
+        at = last(late)
+        known = [when for when in (account.late_at, at) if when is not None]
+        self._change(person, {
+            "loans_repaid": account.loans_repaid + loans, "active_at": now,
+            "worst_overdue_days": max(account.worst_overdue_days, worst(late)), "late_at": max(known, default=None),
+            "late_days": max(account.new_overdue_days, worst_since(late, account.reviewed_at))})
 
     # the limit
 
     def set_limit(self, person: str, limit_fen: int, reason: str, by: str, now: datetime) -> None:
         """Set the limit, making the account if there is none. A cut below what is drawn only stops further drawing."""
         checked_fen(limit_fen, 0)
-        insert_new(self._connection, customers, {"person": person, "opened_at": now})
+        insert_new(self._connection, customers, {name: now for name in _OPENED} | {"person": person})
         self._note(self.locked(person), now, "limit", limit_fen, reason, by)
         self._connection.execute(_SET_LIMIT, {"of": person, "to": limit_fen})
 
@@ -128,7 +151,7 @@ class Customers:
         """A review looked at this account; what it changed are changes of their own."""
         account = self.locked(person)
         self._note(account, now, "review", account.limit_fen, reason, by)
-        self._change(person, {"reviewed_at": now})
+        self._change(person, {"reviewed_at": now, "looked_at": now})
 
     # what is known
 
@@ -152,7 +175,8 @@ class Customers:
         return History(existing_limit_fen=account.limit_fen, outstanding_fen=account.outstanding_fen,
                        loans_repaid=account.loans_repaid, worst_overdue_days=account.worst_overdue_days,
                        idle_days=max(0, (now - (account.active_at or account.opened_at)).days),
-                       last_review=account.reviewed_at, frozen=account.frozen)
+                       last_review=account.reviewed_at, frozen=account.frozen, late_at=account.late_at,
+                       new_overdue_days=None if account.late_at is None else account.new_overdue_days)
 
     def changes(self, person: str) -> list[LimitChange]:
         """Every change of the limit, the newest first."""
@@ -160,12 +184,13 @@ class Customers:
         return [LimitChange(**row._mapping) for row in self._connection.execute(query)]
 
     def due(self, reviewed_before: datetime, active_before: datetime, limit: int = 1000) -> list[str]:
-        """People not looked at since `reviewed_before`, or idle since `active_before` and not looked at since."""
-        looked = case((customers.c.reviewed_at.is_(None), customers.c.opened_at), else_=customers.c.reviewed_at)
-        active = case((customers.c.active_at.is_(None), customers.c.opened_at), else_=customers.c.active_at)
-        query = select(customers.c.person).where(
-            or_(looked < reviewed_before, and_(active < active_before, looked <= active)))
-        return list(self._connection.execute(query.order_by(looked, customers.c.person).limit(limit)).scalars())
+        """People not looked at since `reviewed_before`, the longest ago first, then those idle since `active_before`
+        and not looked at since."""
+        bounds = {"before": reviewed_before, "active_before": active_before}
+        found = list(self._connection.execute(_OLD, {"before": reviewed_before, "most": limit}).scalars())
+        if len(found) < limit:
+            found += self._connection.execute(_IDLE, {**bounds, "most": limit - len(found)}).scalars()
+        return found
 
     # one account
 

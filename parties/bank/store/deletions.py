@@ -161,8 +161,8 @@ class Deletions:
         """Everything but the decisions, the access log and the queue."""
         mine = select(t.consents.c.reference).where(t.consents.c.person == person)
         self._connection.execute(delete(t.consent_uses).where(t.consent_uses.c.reference.in_(mine)))
-        for table in (t.consents, t.idempotency, t.limit_changes, t.customers, t.switches, t.holds, t.reviews,
-                      t.withdrawals):
+        for table in (t.consents, t.idempotency, t.limit_changes, t.signals, t.customers, t.switches, t.holds,
+                      t.reviews, t.withdrawals):
             self._connection.execute(delete(table).where(table.c.person == person))
 
     def _erase(self, *which: Any, now: datetime, before: datetime | None = None) -> None:

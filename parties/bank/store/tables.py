@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     false,
+    text,
 )
 
 from parties.bank.store.values import Instant
@@ -172,7 +173,9 @@ holds = Table(
     PrimaryKeyConstraint("person", "name"),
 )
 
-# The limit account. What is drawn may exceed a limit only by the limit being cut later, never by drawing.
+# The limit account. What is drawn may exceed a limit only by the limit being cut later, never by drawing. Two indexes
+# are for reviews that are due: one by age, one of those only whom nobody looked at since they were last active.
+_UNSEEN = text("looked_at <= active_at")
 customers = Table(
     "customers", METADATA,
     Column("person", PERSON, primary_key=True),
@@ -184,6 +187,11 @@ customers = Table(
     Column("opened_at", Instant, nullable=False),
     Column("active_at", Instant),
     Column("reviewed_at", Instant),
+    Column("late_at", Instant),  # when a loan that ended was last late,
+    Column("late_days", Integer, nullable=False, server_default="0"),  # and at most how long since the review before
+    Column("looked_at", Instant, nullable=False, server_default="0"),  # the last review, or the opening
+    Index(None, "looked_at", "person"),
+    Index("ix_customers_idle", "active_at", "person", sqlite_where=_UNSEEN, postgresql_where=_UNSEEN),
     CheckConstraint("limit_fen >= 0", "limit"), CheckConstraint("outstanding_fen >= 0", "outstanding"),
     CheckConstraint("temporary_fen >= 0", "temporary"),
 )
@@ -196,6 +204,21 @@ limit_changes = Table(
     Column("until", Instant),
     Column("reason", TEXT, nullable=False),
     Column("changed_by", TEXT, nullable=False),
+)
+
+# Risk signals that were reported, and what followed.
+signals = Table(
+    "signals", METADATA,
+    Column("person", PERSON), Column("reference", LABEL),
+    Column("signal", NAME, nullable=False),
+    Column("reported_by", TEXT, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("kind", NAME, nullable=False),
+    _fen("before_fen"), _fen("after_fen"),
+    Column("reason", NAME, nullable=False),
+    Column("zh", TEXT, nullable=False),
+    Column("en", TEXT, nullable=False),
+    PrimaryKeyConstraint("person", "reference"),
 )
 
 # What each funding partner still takes, and who took part of it.

@@ -14,6 +14,7 @@ from parties.bank.store.deletions import Deletions
 from parties.bank.store.payloads import Payloads
 from parties.bank.store.quotas import Quotas
 from parties.bank.store.reviews import Reviews
+from parties.bank.store.signals import Signals
 from parties.bank.store.withdrawals import Withdrawals
 
 
@@ -67,6 +68,11 @@ class Unit:
     def customers(self) -> Customers:
         """Limit accounts."""
         return Customers(self.connection)
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Risk signals."""
+        return Signals(self.connection)
 
     @cached_property
     def quotas(self) -> Quotas:

@@ -45,4 +45,6 @@ def _standing(case: Case) -> limits.Standing:
         credit_elsewhere_fen=bureau.credit_lines_elsewhere_fen if bureau else 0,
         limit_fen=history.existing_limit_fen, loans_repaid=history.loans_repaid,
         worst_overdue_days=history.worst_overdue_days, idle_days=history.idle_days,
-        last_review=reviewed and case.rulebook.business_date(reviewed), frozen=history.frozen)
+        last_review=reviewed and case.rulebook.business_date(reviewed), frozen=history.frozen,
+        new_overdue_days=history.new_overdue_days,
+        late_on=history.late_at and case.rulebook.business_date(history.late_at))

@@ -205,6 +205,26 @@ def test_unknown_bank_score_and_no_platform_is_insufficient() -> None:
     assert (record.outcome, record.reasons[0].code) == ("insufficient-data", "bureau-missing")
 
 
+def _limit_of(history: History) -> tuple[set[str], str, bytes]:
+    record = decide(application(), context(history=history), shipped())
+    data = record.to_bytes()
+    assert replay(data, shipped()) == data and DecisionRecord.from_bytes(data) == record
+    step = next(one for one in record.steps if one.name == "limit")
+    return set(step.inputs), step.rule, data
+
+
+def test_records_from_before_lateness_was_dated_are_written_and_replayed_as_they_were() -> None:
+    before = History(existing_limit_fen=1_600_000, loans_repaid=2, worst_overdue_days=7, last_review=NOW)
+    inputs, rule, data = _limit_of(before)
+    assert rule == "overdue-history" and b"late_" not in data and b"new_overdue" not in data
+    assert inputs == {"amount_fen", "outstanding_fen", "probability", "annual_income_fen", "credit_elsewhere_fen",
+                      "limit_fen", "loans_repaid", "worst_overdue_days", "idle_days", "last_review", "frozen"}
+    dated = before.model_copy(update={"new_overdue_days": 0, "late_at": NOW})
+    after, rule, _ = _limit_of(dated)
+    assert rule == "review-not-due" and after - inputs == {"new_overdue_days", "late_on"}
+    assert _limit_of(dated.model_copy(update={"new_overdue_days": 7}))[1] == "overdue-history"
+
+
 def test_nobody_funds_beyond_a_quota() -> None:
     record = _decide(application(), context(quotas={"lead": Quota(free_fen=499_999)}))
     assert (record.outcome, record.reasons[0].code) == ("deferred", "no-funding")

@@ -98,6 +98,13 @@ def test_a_review_raises_only_as_the_conditions_say(standing: Standing) -> None:
     ({"worst_overdue_days": 7}, "cut", "overdue-history", 400_000),
     ({"probability": Decimal("0.1501"), "last_review": ON}, "cut", "risk-higher", 400_000),
     ({"worst_overdue_days": 30}, "frozen", "overdue-long", 800_000),
+    ({"worst_overdue_days": 90, "new_overdue_days": 6, "late_on": ON}, "unchanged", "repayment-late", 800_000),
+    ({"worst_overdue_days": 90, "new_overdue_days": 7, "late_on": ON}, "cut", "overdue-history", 400_000),
+    ({"worst_overdue_days": 90, "new_overdue_days": 30, "late_on": ON}, "frozen", "overdue-long", 800_000),
+    ({"worst_overdue_days": 90, "new_overdue_days": 0, "late_on": date(2024, 11, 6)}, "unchanged", "repayment-late",
+     800_000),
+    ({"worst_overdue_days": 90, "new_overdue_days": 0, "late_on": date(2024, 11, 5)}, "raised", "good-repayment",
+     1_200_000),
 ])
 def test_reviews(changes: dict, kind: str, reason: str, after: int) -> None:
     change = limits.review(POLICY, PRODUCT, CAP, GOOD.model_copy(update=changes), ON)
@@ -155,9 +162,24 @@ def test_signals_never_raise(standing: Standing, signal: str) -> None:
 
 def test_a_freeze_is_thawed_by_review_alone() -> None:
     frozen = GOOD.model_copy(update={"frozen": True})
-    assert limits.thaw(POLICY, frozen).kind == "thawed"
-    assert limits.thaw(POLICY, GOOD).reason == "not-frozen"
-    assert limits.thaw(POLICY, frozen.model_copy(update={"worst_overdue_days": 30})).reason == "overdue-long"
+    assert limits.thaw(POLICY, frozen, ON).kind == "thawed"
+    assert limits.thaw(POLICY, GOOD, ON).reason == "not-frozen"
+    late = frozen.model_copy(update={"worst_overdue_days": 30, "new_overdue_days": 0})
+    for late_on, reason in ((None, "overdue-long"), (date(2024, 11, 6), "overdue-long"),
+                            (date(2024, 11, 5), "cleared-by-review")):
+        assert limits.thaw(POLICY, late.model_copy(update={"late_on": late_on}), ON).reason == reason
+
+
+def test_without_a_window_lateness_is_never_forgotten() -> None:
+    policy = POLICY.model_copy(update={"overdue_window_months": None})
+    late = GOOD.model_copy(update={"worst_overdue_days": 30, "new_overdue_days": 0, "late_on": date(2001, 1, 1)})
+    assert limits.review(policy, PRODUCT, CAP, late, ON).reason == "repayment-late"
+    assert limits.seasonal(policy, PRODUCT, CAP, late, ON).reason == "repayment-late"
+    assert limits.thaw(policy, late.model_copy(update={"frozen": True}), ON).reason == "overdue-long"
+
+
+def test_a_standing_without_the_new_fields_is_written_as_before() -> None:
+    assert not {"new_overdue_days", "late_on"} & set(GOOD.model_dump(mode="json"))
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**7), st.booleans(), st.integers(0, 10**6))

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text, update
 
+from parties.bank.decision.lateness import Late, worst
 from parties.bank.lending.book import Loans, Notary
 from parties.bank.lending.errors import LoanRefused
 from parties.bank.lending.tables import loan_shares, loans
@@ -239,17 +240,19 @@ def test_an_ended_loan_is_forgotten_after_its_time_and_an_open_one_never(bank):
 
 def test_a_running_loan_is_as_late_as_it_ever_was_until_it_ends(bank):
     def late(at):
-        return bank.read(lambda unit: Loans(unit).days_past_due(PERSON, at))
+        return worst(bank.read(lambda unit: Loans(unit).lateness(PERSON, at)))
     assert late(LATER) == 0  # accepted, not drawn
     act(bank, "draw", fen=1_000_000)
     assert (late(START), late(START + timedelta(days=28)), late(LATER)) == (0, 0, 11)
     due = bank.write(lambda unit: Loans(unit).get("l-1", CLERK, LATER)).at(LATER).payable.total_fen
     act(bank, "repay", LATER, due)
     assert late(LATER) == 11  # paid now, but it was
+    assert bank.read(lambda unit: Loans(unit).lateness(PERSON, LATER + timedelta(days=9))) == [Late(11, LATER)]
     act(bank, "repay", LATER, bank.write(lambda unit: Loans(unit).get("l-1", CLERK, LATER)).account.owed.total_fen,
         reference="off")
     assert late(LATER) == 0  # from now on the account says it
-    assert bank.read(lambda unit: unit.customers.history(PERSON, LATER)).worst_overdue_days == 11
+    history = bank.read(lambda unit: unit.customers.history(PERSON, LATER))
+    assert (history.worst_overdue_days, history.new_overdue_days, history.late_at) == (11, 11, LATER)
 
 
 def test_a_loan_takes_no_endless_small_payments(bank, monkeypatch):

@@ -120,7 +120,8 @@ def test_a_role_may_what_the_table_gives_it(role, permission):
 
 
 def test_an_auditor_and_an_operator_write_nothing():
-    writes = {"submit", "ask-review", "decide-review", "give-consent", "switch-off", "ask-deletion", "borrow"}
+    writes = {"submit", "ask-review", "decide-review", "give-consent", "switch-off", "ask-deletion", "borrow",
+              "report-signal"}
     assert not [name for name in writes if PERMISSIONS[name] & {"auditor", "operator"}]
     assert not [name for name in ("read-record", "follow", "list", "read-person", "read-accesses")
                 if "operator" in PERMISSIONS[name]]

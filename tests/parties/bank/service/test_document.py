@@ -19,7 +19,7 @@ CHECKS = [checks.not_a_server_error, openapi.status_code_conformance, openapi.co
 EXAMPLES = 8
 CALLERS = {"GET /v1/applications": "officer", "GET /v1/applications/{application_id}/record": "auditor",
            "PUT /v1/applications/{application_id}/review": "officer", "GET /v1/reviews": "officer",
-           "GET /v1/experiments/{name}": "officer",
+           "GET /v1/experiments/{name}": "officer", "POST /v1/persons/{person}/signals": "officer",
            "GET /v1/persons/{person}/accesses": "auditor", "GET /metrics": "operator"}
 
 

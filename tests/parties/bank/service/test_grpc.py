@@ -13,6 +13,7 @@ from parties.bank.service import applications_pb2 as pb
 from parties.bank.service import messages as m
 from parties.bank.service.grpc_app import CALLS, SERVICE, serve_grpc
 from parties.bank.service.grpc_loans import LOANS
+from parties.bank.service.grpc_officers import OFFICERS
 from parties.bank.service.grpc_shapes import plain, written
 from tests.parties.bank.service.support import CONSENTS, keyed, reference, soon, submission, token_of
 
@@ -99,7 +100,7 @@ def test_refusals_are_statuses_of_one_sentence(service, file):
 
 
 def test_health_and_reflection_stand_beside_it(service):
-    names = {SERVICE.full_name, LOANS.full_name}
+    names = {SERVICE.full_name, LOANS.full_name, OFFICERS.full_name}
 
     async def steps():
         async with serve_grpc(service) as address, grpc.aio.insecure_channel(address) as channel:

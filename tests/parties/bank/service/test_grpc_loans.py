@@ -49,14 +49,15 @@ class Context:
         raise Refused(code, sentence)
 
 
-def caller(service):
-    """`await call(method, message, token)`."""
-    loans = grpc_handlers(service)[1]
+def caller(service, of=LOANS):
+    """`await call(method, message, token)` of one gRPC service."""
+    handlers = grpc_handlers(service)
 
     async def call(method: str, message, token: str | None):
-        handler = loans.service(SimpleNamespace(method=f"/{LOANS.full_name}/{method}", invocation_metadata=()))
+        asked = SimpleNamespace(method=f"/{of.full_name}/{method}", invocation_metadata=())
+        handler = next(found for one in handlers if (found := one.service(asked)) is not None)
         body = message if isinstance(message, bytes) else message.SerializeToString()
-        return GetMessageClass(LOANS.methods_by_name[method].output_type).FromString(
+        return GetMessageClass(of.methods_by_name[method].output_type).FromString(
             await handler.unary_unary(body, Context(token)))
 
     return call

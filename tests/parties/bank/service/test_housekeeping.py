@@ -102,7 +102,7 @@ def test_a_raise_at_a_decision_counts_as_a_review(service, client, file):
             person = await consenting(http, channel)
             opened = datetime.now(UTC) - timedelta(days=10)
             service.store.write(lambda unit: unit.customers.set_limit(person, 400_000, "initial", "engine", opened))
-            service.store.write(lambda unit: unit.customers.repaid(person, 0, opened, 2))
+            service.store.write(lambda unit: unit.customers.repaid(person, (), opened, 2))
             await http.post("/v1/applications", json=submission(), headers=keyed(channel))
             await consenting_again(http, channel, person)
             told = submission(consents=again())

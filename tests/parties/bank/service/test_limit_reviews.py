@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 
 from parties.bank.decision.application import Bureau, Facts, Identity
 from parties.bank.decision.context import BankOnly, Context, JointScore
+from parties.bank.decision.lateness import Late
 from parties.bank.decision.record import DecisionRecord, Step
+from parties.bank.lending.book import Loans
 from parties.bank.service import limit_reviews
-from parties.bank.service.limit_reviews import SERVICE, LimitReviews, due, review, season
+from parties.bank.service.limit_reviews import SERVICE, LimitReviews, due, review, season, standing_of
 from parties.bank.service.metrics import Metrics
 from parties.bank.store import Reader, Store, Unit, open_store
 from parties.bank.store.customers import LimitAccount
 from parties.bank.store.tables import decisions
 from tests.parties.bank.decision.cases import NOW, shipped
+from tests.parties.bank.lending.loans import event
 from tests.parties.bank.service.test_housekeeping import lend
 from tests.parties.bank.store.templates import fresh_sqlite
 
@@ -69,7 +72,7 @@ def customer(store: Store, limit_fen: int = 800_000, repaid: int = 2, overdue: i
 
     def job(unit: Unit) -> None:
         unit.customers.set_limit(person, limit_fen, "initial", "engine", THEN)
-        unit.customers.repaid(person, overdue, THEN, repaid)
+        unit.customers.repaid(person, [Late(overdue, THEN)], THEN, repaid)
         if record:
             unit.decisions.save(decided(person, **told))
 
@@ -122,6 +125,36 @@ def test_the_banks_own_loans_freeze_and_cut_without_any_other_facts(store: Store
     late, later = customer(store, overdue=7, record=False), customer(store, overdue=30, record=False)
     assert reviewed(store, late).change.kind == "cut" and account(store, late).limit_fen == 400_000
     assert reviewed(store, later).change.kind == "frozen" and account(store, later).frozen
+
+
+def test_one_lateness_cuts_once(store: Store) -> None:
+    person = customer(store, overdue=10)
+    assert reviewed(store, person).change.reason == "overdue-history"
+    again = reviewed(store, person, NOW + 31 * DAY).change
+    assert (again.kind, again.reason) == ("unchanged", "repayment-late")
+    later = NOW + 40 * DAY
+    store.write(lambda unit: unit.customers.repaid(person, [Late(7, later)], later))
+    found = reviewed(store, person, later + 31 * DAY).change
+    assert (found.kind, found.before_fen, found.after_fen) == ("cut", 400_000, 200_000)
+
+
+def test_days_late_of_a_running_loan_count_once(own: Store) -> None:
+    person, begun = "1" * 64, NOW - 60 * DAY
+
+    def standing(day: int) -> tuple[int, int]:
+        found = own.read(lambda unit: standing_of(unit, shipped(), unit.customers.get(person), begun + day * DAY))
+        assert found.late_on == shipped().business_date(begun + day * DAY)
+        return found.worst_overdue_days, found.new_overdue_days
+
+    own.write(lambda unit: lend(unit, person, begun))
+    due = own.write(lambda unit: Loans(unit).get("l-1", AUDITOR, NOW)).at(begun + 40 * DAY)
+    paying = event("repay", begun + 40 * DAY, due.payable.total_fen)
+    own.write(lambda unit: Loans(unit).act("l-1", paying))
+    worst = standing(70)[0]
+    assert 7 <= due.days_past_due <= worst < 30 and standing(70) == (worst, worst)  # the next instalment is late by now
+    assert reviewed(own, person, begun + 70 * DAY).change.reason == "overdue-history"
+    assert (standing(71)[1], standing(76)[1]) == (1, 6)  # still late: only days that nobody has looked at yet
+    assert reviewed(own, person, begun + 101 * DAY).change.kind == "frozen"
 
 
 def test_a_running_loan_that_is_late_counts(own: Store) -> None:
@@ -244,7 +277,7 @@ def test_a_review_that_fails_leaves_nothing_and_is_due_again(own: Store, monkeyp
 def test_due_is_half_a_year_or_thirty_idle_days_to_the_day(own: Store) -> None:
     idle, busy = customer(own, record=False), customer(own, record=False)
     own.write(lambda unit: unit.customers.set_limit(busy, 900_000, "initial", "engine", THEN))
-    own.write(lambda unit: unit.customers.repaid(busy, 0, NOW, 0))
+    own.write(lambda unit: unit.customers.repaid(busy, (), NOW, 0))
     at = lambda now: own.read(lambda unit: due(unit, shipped(), now))  # noqa: E731
     assert at(THEN + 29 * DAY) == [] and at(THEN + 30 * DAY) == [idle]
     assert reviewed(own, busy, THEN + 60 * DAY) is None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from parties.bank.cli import main
+from parties.bank.decision.lateness import Late
 from parties.bank.store import Reader, Store
 from parties.bank.store.opening import open_node_store
 from parties.runtime.config import LoadedParty
@@ -36,7 +37,7 @@ def opened(file: Path) -> Store:
 def customer(file: Path) -> None:
     with opened(file) as store:
         store.write(lambda unit: unit.customers.set_limit(ME, 800_000, "initial", "engine", AGO))
-        store.write(lambda unit: unit.customers.repaid(ME, 0, AGO, 2))
+        store.write(lambda unit: unit.customers.repaid(ME, (), AGO, 2))
         store.write(lambda unit: unit.decisions.save(decided(ME, at=AGO)))
 
 
@@ -69,7 +70,7 @@ def test_a_limit_is_shown_frozen_and_released_with_reasons_and_a_trace(limits, c
 
 def test_a_freeze_for_long_lateness_stays(limits, customer, file: Path) -> None:
     with opened(file) as store:
-        store.write(lambda unit: unit.customers.repaid(ME, 30, AGO))
+        store.write(lambda unit: unit.customers.repaid(ME, [Late(30, AGO)], AGO))
     assert limits("review")[1].startswith("1 limits reviewed\n777777777777  frozen: 8,000.00 -> 8,000.00")
     code, told = limits("unfreeze", "--person", ME, "--reason", "asked nicely")
     assert code == 2 and "overdue-long" in told
@@ -80,8 +81,32 @@ def test_a_season_is_given_or_refused_in_words(limits, customer) -> None:
     assert code == 0 and json.loads(told)["kind"] in ("seasonal", "unchanged")
 
 
-@pytest.mark.parametrize("words", [("show", "--purpose", "x"), ("freeze", "--reason", "x"),
-                                   ("unfreeze", "--reason", "x"), ("season",)])
+def test_a_signal_acts_once_and_its_reason_stays(limits, customer, file: Path) -> None:
+    cut = ("signal", "income-lost", "--person", ME, "--reference", "case-7")
+    code, told = limits(*cut)
+    assert (code, told) == (0, "cut: 8,000.00 -> 4,000.00  Income has stopped (income-lost)\n")
+    code, told = limits(*cut)
+    assert code == 0 and told.startswith("cut: 8,000.00 -> 4,000.00") and told.endswith("already\n")
+    code, told = limits("signal", "device-gang", "--person", ME, "--reference", "case-8", "--json")
+    assert code == 0 and json.loads(told)["change"] == "frozen"
+    shown = json.loads(limits("show", "--person", ME, "--purpose", "complaint 17", "--json")[1])
+    assert shown["account"]["frozen"] and shown["account"]["limit_fen"] == 400_000
+    assert [one["reason"] for one in shown["changes"]][:2] == [
+        "device-gang, signal case-8", "income-lost, signal case-7"]
+    for words, sentence in ((("fraud-alert", "--reference", "case-7"), "another signal"),
+                            (("unheard-of", "--reference", "case-9"), "which has: fraud-alert, device-gang"),
+                            (("Fraud!", "--reference", "case-9"), "signal"),
+                            (("fraud-alert", "--reference", "a b"), "reference")):
+        code, told = limits("signal", *words, "--person", ME)
+        assert code == 2 and sentence in told and len(told.strip().splitlines()) == 1, told
+    with opened(file) as store:
+        lines = store.write(lambda unit: unit.accesses.of(Reader("wu", "auditor", "check"), datetime.now(UTC), ME))
+    assert [one.purpose for one in lines if one.action == "limit signal"] == [
+        "risk signal device-gang, case-8", *["risk signal income-lost, case-7"] * 2]
+
+
+@pytest.mark.parametrize("words", [("show", "--purpose", "x"), ("signal", "fraud-alert", "--reference", "r-1"),
+                                   ("freeze", "--reason", "x"), ("unfreeze", "--reason", "x"), ("season",)])
 def test_who_has_no_account_is_told_so(limits, words) -> None:
     code, told = limits(*words, "--person", "8" * 64)
     assert code == 2 and "no limit account" in told

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from parties.bank.store import Conflict, Reader, Store, Unknown
 from parties.bank.store.decisions import LEGAL
 from parties.bank.store.settings import Retention
+from parties.bank.store.signals import KeptSignal
 from parties.bank.store.tables import METADATA
 from protocols.errors import PolicyRefused
 from tests.parties.bank.store.samples import DAY, NOW, OFFICER, person, record
@@ -35,6 +36,8 @@ def _fill(unit, number: int, who: str) -> None:
     unit.consents.grant(f"c-{number}", who, "bureau-inquiry", NOW, NOW + DAY)
     unit.consents.use(f"c-{number}", who, "bureau-inquiry", f"a-{number}", NOW)
     unit.customers.set_limit(who, 1000, "initial", "engine", NOW)
+    unit.signals.keep(KeptSignal(who, "case-7", "fraud-alert", "officer:li", NOW, "frozen", 1000, 1000, "fraud-alert",
+                                 "预警", "an alert"))
 
 
 def ask(store: Store, who: str = ME, kept: Retention = KEPT):
@@ -67,7 +70,8 @@ def test_records_within_their_retention_stay_for_the_law_only(full: Store) -> No
     [one] = run(full, LATER)
     assert one.state == "restricted" and "retention of decision records until 2031-03-" in one.held_by
     assert mentions(full, ME) == {"decisions", "accesses", "deletions"}
-    assert mentions(full, OTHER) >= {"decisions", "consents", "customers", "reviews", "idempotency", "limit_changes"}
+    assert mentions(full, OTHER) >= {"decisions", "consents", "customers", "reviews", "idempotency", "limit_changes",
+                                     "signals"}
     with pytest.raises(PolicyRefused, match="legal-hold"):
         full.write(lambda u: u.decisions.read("a-0", OFFICER, LATER))
     court = Reader("li.wei", "risk-officer", LEGAL)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parties.bank.decision.context import History, Quota
+from parties.bank.decision.lateness import Late
 from parties.bank.store import Conflict, LimitExceeded, Store, Unknown, open_store
 from protocols.errors import UsageError
 from tests.parties.bank.store.concurrently import at_once
@@ -109,12 +110,35 @@ def test_history_is_what_a_decision_sees(store: Store) -> None:
     assert store.read(lambda u: u.customers.history(ME, NOW)) == History()
     limit(store, 1000)
     reserve(store, 300)
-    store.write(lambda u: u.customers.repaid(ME, 4, NOW))
-    store.write(lambda u: u.customers.repaid(ME, 2, NOW))
+    store.write(lambda u: u.customers.repaid(ME, [Late(4, NOW)], NOW))
+    store.write(lambda u: u.customers.repaid(ME, [Late(2, NOW)], NOW))
     store.write(lambda u: u.customers.reviewed(ME, "six months", "engine", NOW))
     assert store.read(lambda u: u.customers.history(ME, NOW + 9.5 * DAY)) == History(
         existing_limit_fen=1000, outstanding_fen=300, loans_repaid=2, worst_overdue_days=4, idle_days=9,
-        last_review=NOW)
+        last_review=NOW, new_overdue_days=0, late_at=NOW)
+
+
+def test_lateness_counts_until_a_review_has_seen_it(store: Store) -> None:
+    def repaid(*late: Late) -> None:
+        store.write(lambda u: u.customers.repaid(ME, late, max(one.at for one in late)))
+
+    def known() -> tuple[int, int]:
+        return account(store).new_overdue_days, account(store).worst_overdue_days
+
+    limit(store, 1000)
+    assert known() == (0, 0) and store.read(lambda u: u.customers.history(ME, NOW)).new_overdue_days is None
+    repaid(Late(20, NOW))
+    repaid(Late(3, NOW + DAY))
+    assert known() == (20, 20)
+    store.write(lambda u: u.customers.reviewed(ME, "six months", "engine", NOW + 10 * DAY))
+    assert known() == (0, 20)
+    repaid(Late(9, NOW + 9 * DAY))  # a loan that ended after the review, late before it
+    assert known() == (0, 20) and account(store).late_at == NOW + 9 * DAY
+    repaid(Late(9, NOW + 12 * DAY))  # the review saw seven days of it
+    assert known() == (2, 20)
+    repaid(Late(5, NOW + 30 * DAY))
+    repaid(Late(4, NOW + 40 * DAY))
+    assert known() == (5, 20) and account(store).late_at == NOW + 40 * DAY
 
 
 def test_reviews_are_due_by_age_or_idleness(store: Store) -> None:

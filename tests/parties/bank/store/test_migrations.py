@@ -3,15 +3,18 @@ from __future__ import annotations
 
 import importlib.util
 import stat
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Engine
 
 from parties.bank.store import Unreachable, migrate, open_store
+from parties.bank.store.customers import Customers
 from parties.bank.store.engines import engine_of
 from parties.bank.store.tables import METADATA
 from protocols.errors import ConfigError
@@ -43,6 +46,31 @@ def test_the_revisions_lead_to_the_tables(empty: Engine) -> None:
     with empty.connect() as connection:
         options = {"version_table": migrate.VERSION_TABLE, "compare_type": True}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), METADATA) == []
+
+
+def test_customers_from_before_keep_what_is_known_of_them(empty: Engine) -> None:
+    """Lateness is dated by the last activity: a review since then has seen it, an earlier one has not."""
+    if empty.dialect.name == "sqlite":
+        Path(str(empty.url.database)).parent.mkdir(mode=0o700)
+    config = migrate._config()
+    with empty.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(text(
+            "INSERT INTO customers (person, limit_fen, worst_overdue_days, opened_at, active_at, reviewed_at) VALUES "
+            "('new', 1, 0, 100, NULL, NULL), ('seen', 1, 9, 100, 200, 300), ('unseen', 1, 9, 100, 400, 300), "
+            "('never', 1, 9, 100, 200, NULL)"))
+    migrate.upgrade(empty)
+    with empty.connect() as connection:
+        found = {name: Customers(connection).get(name) for name in ("new", "seen", "unseen", "never")}
+    assert {name: (*_ticks(one.looked_at, one.active_at, one.late_at), one.new_overdue_days)
+            for name, one in found.items()} == {
+        "new": (100, 100, None, 0),
+        "seen": (300, 200, 200, 0), "unseen": (300, 400, 400, 9), "never": (100, 200, 200, 9)}
+
+
+def _ticks(*times: datetime | None) -> tuple[int | None, ...]:
+    return tuple(None if at is None else at.microsecond for at in times)
 
 
 def test_an_empty_or_unknown_store_is_not_opened(empty: Engine) -> None:
