@@ -136,9 +136,11 @@ def _first(unit: Unit, submitted: Submitted, funders: Collection[str]) -> Kept |
     if kept is not None:
         return kept
     application, person = submitted.application, submitted.person
-    now, off = application.applied_at, unit.consents.is_off(person)
-    taken = [unit.consents.take(told.reference, person, told.purpose, application.application_id, now)
-             for told in application.consents]
+    now = application.applied_at
+    taken = unit.consents.take([(told.reference, told.purpose) for told in application.consents], person,
+                               application.application_id, now)
+    held = any(status == "valid" for status, _ in taken)  # none is valid of a person who switched off
+    off = not held and unit.consents.is_off(person)
     states = tuple(ConsentState(reference=told.reference, purpose=told.purpose, status=status)
                    for told, (status, _) in zip(application.consents, taken, strict=True))
     # nobody is asked about a person who switched off, or without a consent that holds

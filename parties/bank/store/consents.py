@@ -7,11 +7,12 @@ is withdrawn is noted for the platform in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, exists, or_, select, update
 
 from parties.bank.decision.context import ConsentState, ConsentStatus
 from parties.bank.store.errors import Conflict, Unknown
@@ -22,16 +23,7 @@ from parties.bank.store.withdrawals import Withdrawals
 from protocols.errors import PolicyRefused, UsageError
 
 _MOST_USES = 1000
-# Built once: building a statement takes as long as running it, and every decision runs these.
-_ONE = select(consents).where(consents.c.reference == bindparam("of"))
-_IS_OFF = select(exists().where(switches.c.person == bindparam("of"), switches.c.off_at.is_not(None)))
-_COUNT = update(consents).where(
-    consents.c.reference == bindparam("of"), consents.c.person == bindparam("who"),
-    consents.c.purpose == bindparam("why"), consents.c.withdrawn_at.is_(None),
-    consents.c.granted_at <= bindparam("now"), consents.c.expires_at > bindparam("now"),
-    consents.c.uses < consents.c.maximum_uses,
-    ~exists().where(switches.c.person == consents.c.person, switches.c.off_at.is_not(None)),
-).values(uses=consents.c.uses + 1).returning(*consents.c)
+Taken = tuple[ConsentStatus, "Grant | None"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,25 @@ class Grant:
         if not self.granted_at <= now < self.expires_at:
             return "expired"
         return "used" if self.uses >= self.maximum_uses else "valid"
+
+
+# Built once: building a statement takes as long as running it, and every decision runs these.
+_COLUMNS = [consents.c[field.name] for field in fields(Grant)]
+_ONE = select(*_COLUMNS).where(consents.c.reference == bindparam("of"))
+_IS_OFF = select(exists().where(switches.c.person == bindparam("of"), switches.c.off_at.is_not(None)))
+
+
+@lru_cache
+def _count(number: int) -> Any:
+    """Use so many consents of one person, `of0` for the purpose `why0` and so on, once each where they hold."""
+    asked = [and_(consents.c.reference == bindparam(f"of{n}"), consents.c.purpose == bindparam(f"why{n}"))
+             for n in range(number)]
+    return update(consents).where(
+        or_(*asked), consents.c.person == bindparam("who"), consents.c.withdrawn_at.is_(None),
+        consents.c.granted_at <= bindparam("now"), consents.c.expires_at > bindparam("now"),
+        consents.c.uses < consents.c.maximum_uses,
+        ~exists().where(switches.c.person == consents.c.person, switches.c.off_at.is_not(None)),
+    ).values(uses=consents.c.uses + 1).returning(*_COLUMNS)
 
 
 class Consents:
@@ -82,32 +93,46 @@ class Consents:
     def use(self, reference: str, person: str, purpose: str, application_id: str, now: datetime) -> ConsentStatus:
         """Use a consent for an application: `valid` if it was, now or by the same application before; otherwise why
         not. One of another person or purpose is `unknown`."""
-        return self.take(reference, person, purpose, application_id, now)[0]
+        return self.take([(reference, purpose)], person, application_id, now)[0][0]
 
-    def take(self, reference: str, person: str, purpose: str, application_id: str, now: datetime
-             ) -> tuple[ConsentStatus, Grant | None]:
-        """`use`, and the consent itself where it holds."""
-        counted = self._connection.execute(_COUNT, {"of": reference, "who": person, "why": purpose, "now": now})
-        row = counted.one_or_none()
-        if row is not None:
+    def take(self, asked: Sequence[tuple[str, str]], person: str, application_id: str, now: datetime) -> list[Taken]:
+        """`use` of each (reference, purpose), and the consent itself where it holds."""
+        counted = self._counted(asked, person, now)
+        for reference in counted:
             use = {"reference": reference, "application_id": application_id, "used_at": now}
             if not insert_new(self._connection, consent_uses, use):  # the same application: not a second use
                 self._uncount(reference)
-            return "valid", Grant(**row._mapping)
-        kept = self._get(reference)
+        return [self._taken(counted.get(reference), reference, person, purpose, application_id, now)
+                for reference, purpose in asked]
+
+    def _counted(self, asked: Sequence[tuple[str, str]], person: str, now: datetime) -> dict[str, Grant]:
+        """Those that held, by reference: used once more each, also where one is asked for twice."""
+        if not asked:
+            return {}
+        values = {f"{name}{n}": value for n, pair in enumerate(asked)
+                  for name, value in zip(("of", "why"), pair, strict=True)}
+        rows = self._connection.execute(_count(len(asked)), values | {"who": person, "now": now})
+        return {grant.reference: grant for grant in map(_grant, rows)}
+
+    def _taken(self, counted: Grant | None, reference: str, person: str, purpose: str, application_id: str,
+               now: datetime) -> Taken:
+        """What one consent was worth: counted just now, used by this application before, or why not."""
+        kept = counted or self._get(reference)
         if kept is None or (kept.person, kept.purpose) != (person, purpose):
             return "unknown", None
+        if counted is not None:
+            return "valid", counted
         status = kept.status(now, self.is_off(person))
         if status == "valid":  # another connection gave it between the two statements: not valid without a use
-            return self.take(reference, person, purpose, application_id, now)
+            return self.take([(reference, purpose)], person, application_id, now)[0]
         if status == "used" and self._used_by(reference, application_id):
             return "valid", kept
         return status, None
 
     def states(self, references: Sequence[tuple[str, str]], person: str, now: datetime) -> tuple[ConsentState, ...]:
         """By (reference, purpose), in their order: what each is worth, without using it."""
-        query = select(consents).where(consents.c.reference.in_([reference for reference, _ in references]))
-        kept = {row.reference: Grant(**row._mapping) for row in self._connection.execute(query)} if references else {}
+        query = select(*_COLUMNS).where(consents.c.reference.in_([reference for reference, _ in references]))
+        kept = {row.reference: _grant(row) for row in self._connection.execute(query)} if references else {}
         off = self.is_off(person)
 
         def status(reference: str, purpose: str) -> ConsentStatus:
@@ -131,9 +156,9 @@ class Consents:
 
     def of(self, person: str) -> list[Grant]:
         """All consents of a person, the newest first."""
-        query = select(consents).where(consents.c.person == person).order_by(consents.c.granted_at.desc(),
-                                                                             consents.c.reference)
-        return [Grant(**row._mapping) for row in self._connection.execute(query)]
+        query = select(*_COLUMNS).where(consents.c.person == person).order_by(consents.c.granted_at.desc(),
+                                                                              consents.c.reference)
+        return [_grant(row) for row in self._connection.execute(query)]
 
     # the switch
 
@@ -162,7 +187,7 @@ class Consents:
 
     def _get(self, reference: str) -> Grant | None:
         row = self._connection.execute(_ONE, {"of": reference}).one_or_none()
-        return None if row is None else Grant(**row._mapping)
+        return None if row is None else _grant(row)
 
     def _uncount(self, reference: str) -> None:
         values: Any = {"uses": consents.c.uses - 1}
@@ -172,3 +197,7 @@ class Consents:
         query = select(exists().where(consent_uses.c.reference == reference,
                                       consent_uses.c.application_id == application_id))
         return bool(self._connection.execute(query).scalar_one())
+
+
+def _grant(row: Row[Any]) -> Grant:
+    return Grant(*row)

@@ -6,11 +6,11 @@ thread or process they come from. It stands in the transaction of whatever it is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, false, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, false, select, update
 
 from parties.bank.decision.context import History
 from parties.bank.decision.lateness import Late, last, worst, worst_since
@@ -21,10 +21,7 @@ from parties.bank.store.values import checked_fen, checked_text
 from protocols.errors import UsageError
 
 # Built once: building a statement takes as long as running it, and every decision runs these.
-_INSERT_CHANGE = insert(limit_changes)
-_ONE = select(customers).where(customers.c.person == bindparam("of"))
 _OPENED = ("opened_at", "active_at", "looked_at")
-_LOCKED = _ONE.with_for_update()
 _SET_LIMIT = update(customers).where(customers.c.person == bindparam("of")).values(limit_fen=bindparam("to"))
 # Each is a range of one index, in its order; the words of the second are those of its index.
 _OLD = select(customers.c.person).where(customers.c.looked_at < bindparam("before")).order_by(
@@ -69,6 +66,10 @@ class LimitAccount:
         """The most days late, of loans that ended, that no review has seen."""
         seen = self.late_at is None or (self.reviewed_at is not None and self.late_at <= self.reviewed_at)
         return 0 if seen else self.late_days
+
+
+_ONE = select(*(customers.c[field.name] for field in fields(LimitAccount))).where(customers.c.person == bindparam("of"))
+_LOCKED = _ONE.with_for_update()
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,10 @@ class Customers:
 
     def set_limit(self, person: str, limit_fen: int, reason: str, by: str, now: datetime) -> None:
         """Set the limit, making the account if there is none. A cut below what is drawn only stops further drawing."""
-        checked_fen(limit_fen, 0)
-        insert_new(self._connection, customers, {name: now for name in _OPENED} | {"person": person})
+        opened = {name: now for name in _OPENED} | {"person": person, "limit_fen": checked_fen(limit_fen, 0)}
+        if insert_new(self._connection, customers, opened):
+            self._noted(person, 0, now, "limit", limit_fen, reason, by)
+            return
         self._note(self.locked(person), now, "limit", limit_fen, reason, by)
         self._connection.execute(_SET_LIMIT, {"of": person, "to": limit_fen})
 
@@ -205,8 +208,12 @@ class Customers:
 
     def _note(self, account: LimitAccount, at: datetime, what: str, after_fen: int, reason: str, by: str,
               until: datetime | None = None) -> None:
-        self._connection.execute(_INSERT_CHANGE, {
-            "person": account.person, "at": at, "what": what, "before_fen": account.limit_fen, "after_fen": after_fen,
+        self._noted(account.person, account.limit_fen, at, what, after_fen, reason, by, until)
+
+    def _noted(self, person: str, before_fen: int, at: datetime, what: str, after_fen: int, reason: str, by: str,
+               until: datetime | None = None) -> None:
+        insert_new(self._connection, limit_changes, {
+            "person": person, "at": at, "what": what, "before_fen": before_fen, "after_fen": after_fen,
             "until": until, "reason": checked_text("the reason of the change", reason),
             "changed_by": checked_text("who changes it", by)})
 
@@ -220,4 +227,4 @@ class Customers:
 
 
 def _account(row: Row[Any]) -> LimitAccount:
-    return LimitAccount(**row._mapping)
+    return LimitAccount(*row)

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from parties.bank.store import migrate
-from parties.bank.store.engines import READ, engine_of
+from parties.bank.store.engines import engine_of, reading
 from parties.bank.store.errors import Unreachable
 from parties.bank.store.payloads import Payloads
 from parties.bank.store.unit import Unit
@@ -27,7 +27,7 @@ class Store:
 
     def __init__(self, engine: Engine, payloads: Payloads):
         self._engine, self._payloads = engine, payloads
-        self._reads = engine.execution_options(**{READ: True})
+        self._reads = reading(engine)
         self._writer = Writer(engine, 1 if engine.dialect.name == "sqlite" else _POSTGRESQL_WRITERS)
 
     def submit(self, job: Callable[[Unit], T]) -> Future[T]:

@@ -10,7 +10,6 @@ from sqlalchemy.exc import ArgumentError
 
 from protocols.errors import ConfigError
 
-READ = "sealscore_read"
 BUSY_MS = 15_000
 _HINT = "expected sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
 
@@ -24,10 +23,19 @@ def engine_of(address: str, home: Path | None = None) -> Engine:
         raise ConfigError("a store on PostgreSQL needs psycopg; install sealscore[postgresql]") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _sqlite_settings)
-        event.listen(engine, "begin", _sqlite_begin)
+        # not a listener: an engine that has one asks for listeners before and after every statement
+        engine.dialect.do_begin = _sqlite_begin  # type: ignore[method-assign]
     else:
         event.listen(engine, "connect", _postgresql_settings)
     return engine
+
+
+def reading(engine: Engine) -> Engine:
+    """The same database for transactions that only read: on SQLite they wait for no writer."""
+    reads = engine.execution_options()
+    if engine.dialect.name == "sqlite":
+        event.listen(reads, "begin", _sqlite_begin_reading)
+    return reads
 
 
 def shown(engine: Engine) -> str:
@@ -58,9 +66,14 @@ def _sqlite_settings(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _sqlite_begin(connection: Connection) -> None:
-    reading = connection.get_execution_options().get(READ, False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+def _sqlite_begin(connection: Any) -> None:
+    """With the lock at once, unless it was begun to read."""
+    if not connection.driver_connection.in_transaction:
+        connection.driver_connection.execute("BEGIN IMMEDIATE")
+
+
+def _sqlite_begin_reading(connection: Connection) -> None:
+    connection.connection.driver_connection.execute("BEGIN")
 
 
 def _postgresql_settings(connection: Any, _record: Any) -> None:

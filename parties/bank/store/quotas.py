@@ -1,16 +1,17 @@
 """Quotas of funding partners: reserved for an application all at once or not at all, and never above what there is.
 
-A reservation has the reference of its application. It lapses at its `until` unless it is confirmed (the loan was
-drawn); as principal is repaid the partner's part is released.
+A reservation has the reference of its application; what takes a quota looks in the same statement whether the reference
+stands already. It lapses at its `until` unless it is confirmed (the loan was drawn); as principal is repaid the partner's
+part is released.
 """
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from parties.bank.decision.context import Quota
 from parties.bank.store.errors import Conflict, LimitExceeded, Unknown
@@ -23,10 +24,11 @@ _MOST_LAPSED = 1000
 # Built once: building a statement takes as long as running it, and every decision runs these.
 _AFTER = quotas.c.reserved_fen + bindparam("more", type_=quotas.c.reserved_fen.type)
 _TAKE = update(quotas).where(quotas.c.partner == bindparam("of"), quotas.c.quota_fen >= _AFTER,
-                             quotas.c.cap_fen >= _AFTER).values(reserved_fen=_AFTER)
+                             quotas.c.cap_fen >= _AFTER,
+                             ~exists().where(quota_shares.c.reference == bindparam("reference"))
+                             ).values(reserved_fen=_AFTER)
 _BACK = update(quotas).where(quotas.c.partner == bindparam("of")).values(
     reserved_fen=quotas.c.reserved_fen - bindparam("less", type_=quotas.c.reserved_fen.type))
-_ALL = select(quotas).order_by(quotas.c.partner)
 _SHARES = select(quota_shares.c.partner, quota_shares.c.fen).where(quota_shares.c.reference == bindparam("of"))
 
 
@@ -47,6 +49,9 @@ class PartnerQuota:
                      used_fen=self.reserved_fen)
 
 
+_ALL = select(*(quotas.c[field.name] for field in fields(PartnerQuota))).order_by(quotas.c.partner)
+
+
 class Quotas:
     """The quotas, on one connection."""
 
@@ -62,8 +67,7 @@ class Quotas:
 
     def all(self) -> dict[str, PartnerQuota]:
         """By partner."""
-        rows = self._connection.execute(_ALL)
-        return {row.partner: PartnerQuota(**row._mapping) for row in rows}
+        return {row.partner: PartnerQuota(*row) for row in self._connection.execute(_ALL)}
 
     def free(self, partners: Collection[str]) -> dict[str, Quota]:
         """Of those of these partners that have a quota, as a decision sees them; others are none of its business."""
@@ -78,10 +82,12 @@ class Quotas:
         wanted = {partner: checked_fen(fen) for partner, fen in sorted(shares.items())}  # one order: no deadlock
         if not wanted:
             raise UsageError("a reservation names at least one partner and its fen")
-        if kept := self.of(reference):
+        lacking = self._take(reference, wanted)
+        if lacking is not None:
+            if not self.of(reference):
+                raise LimitExceeded(self._why_not(lacking, wanted[lacking]))
             self._same(reference, wanted)
-            return not kept
-        self._take(wanted)
+            return False
         rows = [{"reference": reference, "partner": partner, "original_fen": fen, "fen": fen, "reserved_at": now,
                  "until": until} for partner, fen in wanted.items()]
         if insert_all_new(self._connection, quota_shares, rows) < len(rows):
@@ -121,15 +127,18 @@ class Quotas:
         if any(row.fen != row.original_fen for row in rows):
             raise Conflict(f"what {reference[:64]} had reserved was given back; decide anew under a new reference")
 
-    def _take(self, wanted: dict[str, int]) -> None:
-        """Of all or of none; given back one by one, which is cheaper at every decision than a savepoint."""
-        taken: list[str] = []
+    def _take(self, reference: str, wanted: dict[str, int]) -> str | None:
+        """Of all, or of none: then the first that has less, or that the reference has taken already. Given back one by
+        one, which is cheaper at every decision than a savepoint."""
+        taken: dict[str, int] = {}
         for partner, fen in wanted.items():
-            if self._connection.execute(_TAKE, {"of": partner, "more": fen}).rowcount == 0:
-                for other in taken:
-                    self._connection.execute(_BACK, {"of": other, "less": wanted[other]})
-                raise LimitExceeded(self._why_not(partner, fen))
-            taken.append(partner)
+            told = {"of": partner, "more": fen, "reference": reference}
+            if self._connection.execute(_TAKE, told).rowcount == 0:
+                for other, less in taken.items():
+                    self._connection.execute(_BACK, {"of": other, "less": less})
+                return partner
+            taken[partner] = fen
+        return None
 
     def _why_not(self, partner: str, fen: int) -> str:
         known = self.all().get(partner)

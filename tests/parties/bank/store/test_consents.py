@@ -1,11 +1,13 @@
 """One consent is one use; nothing is scored after the switch-off was answered."""
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parties.bank.store import Conflict, Store, Unknown, open_store
+from parties.bank.store import Conflict, Store, Unit, Unknown, open_store
 from protocols.errors import PolicyRefused, UsageError
 from tests.parties.bank.store.concurrently import at_once
 from tests.parties.bank.store.samples import DAY, NOW, person
@@ -162,3 +164,68 @@ def test_a_withdrawal_that_fails_is_not_told(store: Store) -> None:
     with pytest.raises(Unknown):
         store.write(both)
     assert store.read(lambda u: u.withdrawals.count()) == 0
+
+
+# several at once: what a decision does
+
+PURPOSES = ("bureau-inquiry", "joint-scoring")
+
+
+def test_consents_are_taken_together_each_once(store: Store) -> None:
+    grant(store, "c-1")
+    grant(store, "c-2", uses=2)
+    grant(store, "c-3", who=OTHER)
+    asked = [("c-1", "bureau-inquiry"), ("c-2", "bureau-inquiry"), ("c-1", "bureau-inquiry"), ("c-3", "bureau-inquiry"),
+             ("c-2", "joint-scoring"), ("c-4", "bureau-inquiry")]
+    for _ in range(2):  # the same application again uses nothing up
+        taken = store.write(lambda u: u.consents.take(asked, ME, "a-1", NOW))
+        assert [status for status, _ in taken] == ["valid", "valid", "valid", "unknown", "unknown", "unknown"]
+        assert [held and held.reference for _, held in taken] == ["c-1", "c-2", "c-1", None, None, None]
+        assert {one.reference: one.uses for one in store.read(lambda u: u.consents.of(ME))} == {"c-1": 1, "c-2": 1}
+    taken = store.write(lambda u: u.consents.take(asked[:2], ME, "a-2", NOW))
+    assert [status for status, _ in taken] == ["used", "valid"]
+    assert store.read(lambda u: u.consents.of(OTHER))[0].uses == 0
+
+
+def test_nothing_is_taken_of_who_switched_off(store: Store) -> None:
+    grant(store, "c-1")
+    store.write(lambda u: u.consents.take([("c-1", "bureau-inquiry")], ME, "a-1", NOW))
+    store.write(lambda u: u.consents.switch_off(ME, "channel", NOW))
+    for application in ("a-1", "a-2"):  # not even the one that had used it
+        assert store.write(lambda u, a=application: u.consents.take([("c-1", "bureau-inquiry")], ME, a, NOW)) == \
+            [("off", None)]
+    assert store.write(lambda u: u.consents.take([], ME, "a-1", NOW)) == []
+
+
+@settings(max_examples=15)
+@given(grants=st.lists(st.tuples(st.integers(1, 2), st.sampled_from(PURPOSES), st.booleans()), max_size=4),
+       rounds=st.lists(st.tuples(st.integers(0, 2), st.lists(
+           st.tuples(st.integers(0, 4), st.sampled_from(PURPOSES)), max_size=5)), max_size=5))
+def test_together_is_as_one_by_one(tmp_path_factory: pytest.TempPathFactory, grants: list, rounds: list) -> None:
+    urls = [fresh_sqlite(tmp_path_factory.mktemp(name)) for name in ("one", "many")]
+    with open_store(urls[0]) as one, open_store(urls[1]) as many:
+        for store in (one, many):
+            for number, (uses, purpose, mine) in enumerate(grants):
+                store.write(lambda u, n=number, p=purpose, w=ME if mine else OTHER, m=uses: u.consents.grant(
+                    f"c-{n}", w, p, NOW, NOW + DAY, m))
+        for application, told in rounds:
+            asked, name = [(f"c-{number}", purpose) for number, purpose in told], f"a-{application}"
+            single = [one.write(lambda u, r=r, p=p, a=name: u.consents.use(r, ME, p, a, NOW)) for r, p in asked]
+            together = many.write(lambda u, q=asked, a=name: u.consents.take(q, ME, a, NOW))
+            assert [status for status, _ in together] == single
+        assert one.read(lambda u: u.consents.of(ME)) == many.read(lambda u: u.consents.of(ME))
+
+
+def test_a_decision_takes_its_consents_in_one_statement(tmp_path: Path) -> None:
+    statements: list[str] = []
+
+    def job(unit: Unit) -> None:
+        unit.connection.connection.driver_connection.set_trace_callback(statements.append)
+        unit.consents.take([("c-1", "bureau-inquiry"), ("c-2", "bureau-inquiry")], ME, "a-1", NOW)
+        unit.connection.connection.driver_connection.set_trace_callback(None)
+
+    with open_store(fresh_sqlite(tmp_path)) as store:
+        grant(store, "c-1")
+        grant(store, "c-2")
+        store.write(job)
+    assert [text.split()[0] for text in statements] == ["UPDATE", "INSERT", "INSERT"]

@@ -232,6 +232,26 @@ def test_quotas_are_reserved_all_at_once_or_not_at_all(partners: Store) -> None:
     assert reserved(partners) == {"own": 300, "east": 400}
 
 
+def test_a_reservation_that_stands_is_found_when_nothing_is_left(partners: Store) -> None:
+    """It is looked up only where nothing could be taken."""
+    shares = {"east": 500, "own": 1000}
+    assert partners.write(lambda u: u.quotas.reserve("a-1", shares, NOW, None)) is True
+    assert partners.write(lambda u: u.quotas.reserve("a-1", shares, NOW, None)) is False
+    with pytest.raises(Conflict, match="other shares"):
+        partners.write(lambda u: u.quotas.reserve("a-1", {"own": 1}, NOW, None))
+    assert reserved(partners) == {"own": 1000, "east": 500}
+
+
+@pytest.mark.parametrize("first,then", [({"own": 5}, {"own": 5, "east": 7}), ({"own": 5, "east": 7}, {"own": 5}),
+                                        ({"own": 5}, {"east": 5}), ({"own": 5}, {"own": 6})])
+def test_a_reference_stands_for_one_set_of_shares(partners: Store, first: dict, then: dict) -> None:
+    partners.write(lambda u: u.quotas.reserve("a-1", first, NOW, None))
+    with pytest.raises(Conflict, match="other shares"):
+        partners.write(lambda u: u.quotas.reserve("a-1", then, NOW, None))
+    assert reserved(partners) == {"own": 0, "east": 0} | first
+    assert partners.read(lambda u: u.quotas.of("a-1")) == first
+
+
 def test_a_caller_that_catches_the_refusal_keeps_nothing_of_it(partners: Store) -> None:
     """The fallback after a refusal runs in the same transaction."""
     def route(unit) -> bool:
