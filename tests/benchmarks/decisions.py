@@ -159,7 +159,10 @@ async def _warm_and_measured(send: Send, options: argparse.Namespace, processes:
     async with asyncio.timeout(options.warm_s + 60):
         await measured(send, iter(warm), {})
     due = due_times(options.rate, options.seconds, poisson=options.arrivals == "poisson")
-    return await measured(send, due, processes)
+    try:
+        return await measured(send, due, processes)
+    finally:
+        gc.unfreeze()
 
 
 BARS_P99_MS = {"scoring": 20.0, "scoring --release shared": 60.0, "service": 200.0}

@@ -78,6 +78,7 @@ def _work(service: Service, listener: socket.socket, ready: Callable[[str | None
         try:
             runner.run(_serve(service, server, listener, ready, life))
         finally:
+            gc.unfreeze()
             runner.run(service.close())
 
 

@@ -1,8 +1,8 @@
 """Quotas of funding partners: reserved for an application all at once or not at all, and never above what there is.
 
 A reservation has the reference of its application; what takes a quota looks in the same statement whether the reference
-stands already. It lapses at its `until` unless it is confirmed (the loan was drawn); as principal is repaid the partner's
-part is released.
+stands already. It lapses at its `until` unless it is confirmed (the loan was drawn); as principal is repaid the
+partner's part is released.
 """
 from __future__ import annotations
 

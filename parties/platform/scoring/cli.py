@@ -63,6 +63,7 @@ def answer(config: ConfigArgument) -> None:
     try:
         asyncio.run(_until_signal(service))
     finally:
+        gc.unfreeze()
         service.close()
         (party.state / READY).unlink(missing_ok=True)
 
