@@ -32,8 +32,7 @@ class HttpTarget:
     async def post(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """(status, body); ConnectionError when the server hung up."""
         async with self._places:
-            reader, writer = self._free.pop() if self._free else await asyncio.open_connection(
-                self._host, self._port, ssl=self.context)
+            reader, writer = self._kept() or await asyncio.open_connection(self._host, self._port, ssl=self.context)
             try:
                 writer.write(self._head(body, headers) + body)
                 status, answer, stays = await _answer(reader)
@@ -45,6 +44,15 @@ class HttpTarget:
             else:
                 writer.close()
             return status, answer
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection that is still open; the service closes those that were not used for a while."""
+        while self._free:
+            reader, writer = self._free.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            writer.close()
+        return None
 
     def _head(self, body: bytes, headers: dict[str, str]) -> bytes:
         told = {"Host": f"{self._host}:{self._port}", "Content-Type": "application/json",
