@@ -37,6 +37,11 @@ def _opens_scores(plan: Plan) -> bool:
     return plan.model.score_openings > 0
 
 
+def _no_plan_yet(plan: Plan) -> bool:
+    """Of a protocol that no plan can ask for."""
+    return False
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of opening. `routes`: who gives it to whom; `rows`: whose people it is about."""
@@ -77,6 +82,10 @@ TABLE = (
     Kind("scores.training", "train", "train", "the score of each training row, to 2^-16: in polish of all parties "
          "together, in the open-score variant the platform's part in a direction that nobody knows; as often as the "
          "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores, release="owner"),
+    Kind("tree.sums", "train", "train", "sums of gradients and hessians over each bin of the giver's columns, for a "
+         "node of at least 20 rows a bin", TO_BANK, "training", False, "boosting", in_parts=True, when=_no_plan_yet),
+    Kind("tree.sides", "train", "train", "on which side of a split by the giver's columns each training row is",
+         TO_BANK, "training", True, "boosting", in_parts=True, when=_no_plan_yet),
     Kind("scores.calibration", "train", "evaluate", "the platforms' part of the score of each calibration row, in "
          "steps of 1/32", TO_BANK, "calibration", True, "scorecard", release="owner"),
     Kind("scores.test", "train", "evaluate", "the platforms' part of the score of each test row, in steps of 1/32",

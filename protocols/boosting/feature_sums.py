@@ -28,10 +28,11 @@ _PIECE = 64  # polynomials that are worked on at a time
 class Corrections:
     """The matrix of one training, and what hides it: made once, kept in memory. Never printed or copied."""
 
-    def __init__(self, binned: Binned, public: Public):
+    def __init__(self, binned: Binned, public: Public, veils: Array | None = None):
+        """`veils`: those of the same training after a crash, (polynomials, 8192) of -1, 0, 1; None draws fresh ones."""
         self.rows = binned.rows
         self._polynomials = paired_rows(_matrix(binned, public))
-        self._veils = ternary(len(self._polynomials) * KEY_DEGREE).reshape(-1, KEY_DEGREE)
+        self.veils = ternary(len(self._polynomials) * KEY_DEGREE).reshape(-1, KEY_DEGREE) if veils is None else veils
         self._public = public
 
     def veil(self) -> Iterator[bytes]:
@@ -40,7 +41,7 @@ class Corrections:
         for at in range(0, len(self._polynomials), 2):
             two = self._polynomials[at:at + 2]
             products = key.times(lifted(two))
-            veils = zero.times(signed(self._veils[at:at + 2], KEPT))
+            veils = zero.times(signed(self.veils[at:at + 2], KEPT))
             for product, veil in zip(products, veils, strict=True):
                 noise = signed(errors(KEY_DEGREE), KEPT)
                 yield so.pack_residues(SHARES.add(SHARES.add(scaled_down(product), veil), noise), KEPT)
@@ -63,7 +64,7 @@ class Corrections:
         words = lifted(self._polynomials[which])
         raw = np.stack([times(limbs_of(words[:, row]), columns[row], prime) for row, prime in enumerate(PRIMES)])
         divided = scaled_down(raw.reshape(4, -1)).reshape(2, *raw.shape[1:])
-        veils = self._veils[which].astype(np.float64).T
+        veils = self.veils[which].astype(np.float64).T
         hidden = np.stack([times_ternary(beside[row], veils, prime).T for row, prime in enumerate(KEPT)])
         return SHARES.add(divided.reshape(2, -1), hidden.reshape(2, -1)).reshape(divided.shape)
 

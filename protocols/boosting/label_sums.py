@@ -23,6 +23,7 @@ from protocols.boosting.public import Public
 from protocols.boosting.residues import SHARES, turned, unpaired
 from protocols.boosting.sampling import errors, ternary
 from protocols.crypto import seal_objects as so
+from protocols.crypto.opening import open_shares
 from protocols.crypto.ring import WORD, Array, scale_mod, subtract_once
 from protocols.errors import MalformedMessage
 
@@ -137,6 +138,6 @@ def opened(reply: bytes, correction: Array, room: Room) -> Array:
     rows = correction.shape[1]
     if len(reply) != SHARE_BYTES * rows:
         raise MalformedMessage(f"expected {SHARE_BYTES * rows} bytes of sums, got {len(reply)}")
-    shares = SHARES.sub(so.unpack_residues(memoryview(reply), KEPT, rows), correction)
-    step = room.step
-    return np.array([(2 * value + step) // (2 * step) for value in SHARES.to_ints(shares)], dtype=np.int64)
+    masked, step = so.unpack_residues(memoryview(reply), KEPT, rows), room.step
+    sums = open_shares("tree.sums", masked, SHARES.neg(correction), ring=SHARES).integers()
+    return np.array([(2 * value + step) // (2 * step) for value in sums], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""From shares modulo q = p0·p1 to Q = p0·p1·p2·p3 and back, and how single coefficients of a product are read.
+"""The ring of shares, its larger sister modulo Q, and how single coefficients of a product are read.
 
 A product's coefficients 4095 and 8191 are two inner products: of the words of one polynomial with those of the other,
 turned (`turned`). So two rows of a correction stand in one polynomial, reversed (`paired_rows`).
@@ -7,40 +7,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from protocols.boosting.parameters import KEPT, KEY_DEGREE, PAD_DEGREE, PRIMES, SCALE, Q
-from protocols.crypto.ring import WORD, Array, Ring, scale_mod, subtract_once
+from protocols.boosting.parameters import KEPT, KEY_DEGREE, PAD_DEGREE, SCALE
+from protocols.crypto import rescale
+from protocols.crypto.ring import Array, Ring
 
 SHARES = Ring(KEPT)
 _SCALES = Ring(SCALE)
-_SCALE = SCALE[0] * SCALE[1]
 
 
 def lifted(words: Array) -> Array:
-    """(…, 2, n) residues of centred integers modulo q -> (…, 4, n) residues of the same integers modulo Q."""
-    flat = np.moveaxis(words, -2, 0)
-    low, high = SHARES.digits(flat.reshape(2, -1))
-    middle = [WORD(part) for part in divmod(Q // 2, KEPT[0])]
-    negative = ((high > middle[0]) | ((high == middle[0]) & (low > middle[1]))).astype(WORD)
-    more = [subtract_once(_digits_mod(low, high, prime) + negative * WORD(prime - Q % prime), prime) for prime in SCALE]
-    made = np.concatenate([flat.reshape(2, -1), np.stack(more)])
-    return np.moveaxis(made.reshape(4, *flat.shape[1:]), 0, -2)
-
-
-def _digits_mod(low: Array, high: Array, prime: int) -> Array:
-    return subtract_once(low % WORD(prime) + scale_mod(high, KEPT[0], prime), prime)
+    """(m, 2, n) residues of centred integers modulo q -> (m, 4, n) residues of the same integers modulo Q."""
+    flat = np.moveaxis(words, 1, 0)
+    made = rescale.lifted(flat.reshape(2, -1), SHARES, SCALE)
+    return np.moveaxis(made.reshape(4, *flat.shape[1:]), 0, 1)
 
 
 def scaled_down(words: Array) -> Array:
     """(4, n) residues modulo Q -> (2, n) of the integers divided by p2·p3 and rounded, modulo q."""
-    half = np.array([_SCALE // 2 % prime for prime in PRIMES], dtype=WORD)[:, None]
-    moved = subtract_once(words + half, np.array(PRIMES, dtype=WORD)[:, None])
-    low, high = _SCALES.digits(moved[2:])
-    rows = []
-    for row, prime in zip(moved[:2], KEPT, strict=True):
-        rest = subtract_once(low % WORD(prime) + scale_mod(high, SCALE[0], prime), prime)
-        whole = subtract_once(row + (WORD(prime) - rest), prime)
-        rows.append(scale_mod(whole, pow(_SCALE, -1, prime), prime))
-    return np.stack(rows)
+    return rescale.divided(words, SHARES, _SCALES)
 
 
 def paired_rows(rows: Array) -> Array:

@@ -10,26 +10,27 @@ from functools import reduce
 
 import numpy as np
 
-from protocols.crypto.ring import RING
+from protocols.crypto.ring import RING, Ring
 from protocols.openings import kind_of
 
 
 @dataclass(frozen=True, repr=False)
 class Opened:
-    """Numbers modulo Q that are shares no more, (2, n)."""
+    """Numbers modulo a ring's modulus that are shares no more, (2, n)."""
 
     residues: np.ndarray
+    ring: Ring = RING
 
     def integers(self) -> list[int]:
         """Centred representatives, exact."""
-        return RING.to_ints(self.residues)
+        return self.ring.to_ints(self.residues)
 
     def floats(self, fraction_bits: int = 0) -> np.ndarray:
         """float64 (n,): centred representatives divided by 2^fraction_bits, relative error at most 2^-51."""
-        return RING.to_float(self.residues) / 2.0**fraction_bits
+        return self.ring.to_float(self.residues) / 2.0**fraction_bits
 
 
-def open_shares(kind: str, *shares: np.ndarray) -> Opened:
+def open_shares(kind: str, *shares: np.ndarray, ring: Ring = RING) -> Opened:
     """The sum of all shares, each (2, n), as an opening of `kind`; PolicyRefused for a kind that is not declared."""
     kind_of(kind)
-    return Opened(reduce(RING.add, shares))
+    return Opened(reduce(ring.add, shares), ring)

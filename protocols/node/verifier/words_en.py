@@ -114,6 +114,14 @@ WORDS_EN: dict[str, Any] = {
             "scores of training people, as plan and policy allowed and counted",
             "the columns behind them; each further opening of the same people tells more of them",
         ),
+        "tree.sums": (
+            "sums of gradients and hessians over each bin of {source}'s columns, of groups of at least 20 rows a bin",
+            "which people are in a bin, and any person's label to the other side",
+        ),
+        "tree.sides": (
+            "on which side of each split by a column of {source} every training person is",
+            "the column, the threshold and the values; each further split tells a bit more of everybody",
+        ),
         "shared.calibration": (
             "the whole score of each person, of a model whose weights nobody holds",
             "the coefficients, and the part of each party",
@@ -165,6 +173,8 @@ WORDS_EN: dict[str, Any] = {
         "scores.test": "parts of scores, test people",
         "scores.batch": "parts of scores, scored people",
         "scores.training": "scores of training people",
+        "tree.sums": "sums over bins for trees",
+        "tree.sides": "sides of splits, training people",
         "shared.calibration": "scores of a shared model",
         "shared.test": "scores of a shared model",
         "shared.batch": "scores of a shared model",

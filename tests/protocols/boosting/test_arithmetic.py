@@ -46,7 +46,7 @@ def test_products_of_full_length_are_exact():
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-(Q // 2) + 1, Q // 2), min_size=1, max_size=6))
 def test_shares_are_lifted_with_their_sign(values):
-    words = lifted(SHARES.encode_ints(values))
+    (words,) = lifted(SHARES.encode_ints(values)[None])
     assert [[value % prime for value in values] for prime in PRIMES] == words.tolist()
 
 
