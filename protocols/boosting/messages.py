@@ -40,7 +40,7 @@ class Column:
             raise MalformedMessage(f"expected a column of 1 to {MOST_BINS} bins and a direction of -1, 0 or 1")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Shape:
     """A platform's columns. `nonce`: its part of the seed; `largest`: rows of its fullest bin."""
 
@@ -71,7 +71,7 @@ class Shape:
         return cls(nonce, columns, largest)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Begin:
     """The bank's part of the seed, bits of a sum, and how many sums the training opens at most."""
 

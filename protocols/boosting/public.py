@@ -11,7 +11,7 @@ from protocols.boosting.sampling import SEED_BYTES, expanded
 from protocols.crypto.ring import Array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Public:
     """Public polynomials of one training over `rows` rows; `seed`: 32 bytes that both parties contributed to."""
 

@@ -65,6 +65,7 @@ from tests.attacks.parsers_bank import bank
 from tests.attacks.parsers_files import files
 from tests.attacks.parsers_scoring import scoring
 from tests.attacks.parsers_shared import shared
+from tests.attacks.parsers_trees import trees
 from tests.attacks.samples import (
     RUN,
     SHAPE,
@@ -470,5 +471,5 @@ def _reply(data: bytes) -> object:
 @cache
 def all_parsers() -> dict[str, Parser]:
     """Every entry, by name."""
-    made = [*wire(), *crypto(), *roles(), *shared(), *scoring(), *documents(), *files(), *control(), *bank()]
+    made = [*wire(), *crypto(), *roles(), *shared(), *trees(), *scoring(), *documents(), *files(), *control(), *bank()]
     return {parser.name: parser for parser in made}

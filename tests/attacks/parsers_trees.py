@@ -1,0 +1,70 @@
+"""Entries of `parsers.py`: what the two sides of boosted trees read."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache, partial
+
+import numpy as np
+
+from protocols.boosting import label_sums
+from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
+from protocols.boosting.messages import Begin, Column, Shape, Split, seed_of, sides_bytes, sides_of, splits_bytes
+from protocols.boosting.parameters import room
+from protocols.boosting.public import Public
+from protocols.role import Message
+from tests.attacks.samples import Parser
+
+ROWS, COLUMNS, WIDTH, OPENINGS, BINS = 40, (Column(3), Column(2, 1, True)), 20, 100, 5
+BEGIN, NAME = Begin(b"b" * 32, WIDTH, OPENINGS), "protocols.boosting."
+
+
+class _Begun:
+    """A platform that waits for one message, and what a bank would send it."""
+
+    def __init__(self) -> None:
+        rng, self.pieces = np.random.default_rng(1), {}
+        self.codes = np.stack([rng.integers(0, one.bins, ROWS) for one in COLUMNS], axis=1).astype(np.uint8)
+        role = FeatureBooster(self.codes, COLUMNS, FeatureConfig("bank", 1000, 8))
+        self.shape = role.start()[0].payload
+        self.first = role.snapshot()
+        self.veil = self._told(role, "begin", BEGIN.to_bytes())
+        shape = Shape.from_bytes(self.shape, ROWS)
+        public, secrets = Public(seed_of(shape.nonce, BEGIN.nonce), ROWS), label_sums.Secrets.fresh(1)
+        self.secrets = label_sums.request(public, secrets)
+        self._told(role, "secrets", self.secrets)
+        (self.vectors,) = label_sums.Masks(public).hidden(
+            np.ones((1, ROWS), np.int64), secrets.pads, room(WIDTH, shape.largest, OPENINGS))
+        self.ready = role.snapshot()
+
+    def _told(self, role: FeatureBooster, kind: str, payload: bytes) -> bytes:
+        (reply,) = role.handle(Message("bank", kind, payload))
+        self.pieces |= role.new_pieces()
+        return reply.payload
+
+    def take(self, kind: str, data: bytes) -> object:
+        role = FeatureBooster(self.codes, COLUMNS, FeatureConfig("bank", 1000, 8))
+        role.pieces = self.pieces.get
+        role.restore(self.first if kind == "begin" else self.ready)
+        return role.handle(Message("bank", kind, data))
+
+
+@cache
+def _begun() -> _Begun:
+    return _Begun()
+
+
+def trees() -> Iterator[Parser]:
+    """Messages of both sides, and what they are made of."""
+    good = {"begin": BEGIN.to_bytes, "secrets": lambda: _begun().secrets, "vectors": lambda: _begun().vectors,
+            "splits": lambda: splits_bytes([Split(0, 1, False), Split(1, 0, True)]), "end": bytes}
+    covers = (NAME + "feature_party.FeatureBooster.handle", NAME + "feature_sums._unpacked",
+              NAME + "messages.Begin.from_bytes")
+    for kind, payload in good.items():
+        yield Parser(f"{kind} of boosted trees", lambda data, kind=kind: _begun().take(kind, data),
+                     lambda payload=payload: [payload()], covers, 6)
+    yield Parser("a platform's columns", partial(Shape.from_bytes, rows=ROWS), lambda: [_begun().shape],
+                 (NAME + "messages.Shape.from_bytes",))
+    yield Parser("a hidden matrix", lambda data: label_sums.Veil.from_bytes(data, BINS), lambda: [_begun().veil],
+                 (NAME + "label_sums.Veil.from_bytes",), 6)
+    yield Parser("sides of splits", lambda data: sides_of(data, 2, ROWS),
+                 lambda: [sides_bytes(np.ones((2, ROWS), bool))], (NAME + "messages.sides_of",))
