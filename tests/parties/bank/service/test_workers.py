@@ -45,10 +45,10 @@ def work(number, life, ready):
     os.read(life, 1)  # returns when the watcher is gone
 
 def ready():
-    print("ready", flush=True)
+    os.write(1, b"ready\n")
 
 Watcher(2, work, ready).run()
-print("over", flush=True)
+os.write(1, b"over\n")
 """
 
 
