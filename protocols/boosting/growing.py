@@ -31,7 +31,7 @@ class Node:
     children: tuple[int, int] = (LEAF, LEAF)
 
 
-@dataclass
+@dataclass(repr=False)
 class GrowingTree:
     """`gradients`, `hessians`: (n,) int64; `member`: (n,) the node that each row is in; `level`: nodes whose split is
     looked for, `asked`: those of them whose sums are asked for, `sums` (2, total bins) of nodes that are known."""

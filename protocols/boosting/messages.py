@@ -93,7 +93,8 @@ class Begin:
 
 @dataclass(frozen=True)
 class Split:
-    """One split by a platform's column: rows of a bin up to `bin` go left, missing ones as `missing_left` says."""
+    """One split by a platform's column: rows of a bin up to `bin` go left, missing ones, if there are any, as
+    `missing_left` says."""
 
     column: int
     bin: int
@@ -111,7 +112,7 @@ def splits_of(data: bytes, columns: tuple[Column, ...]) -> list[Split]:
         raise MalformedMessage(f"expected splits of {_SPLIT.size} bytes each, got {len(data)}")
     made = []
     for column, code, missing in _SPLIT.iter_unpack(data):
-        if column >= len(columns) or missing > 1 or (missing and not columns[column].has_missing):
+        if column >= len(columns) or missing > 1:
             raise MalformedMessage("expected a split of one of the told columns")
         if code >= columns[column].bins - 1:
             raise MalformedMessage("expected a split below the last bin of its column")

@@ -10,7 +10,7 @@ from protocols.boosting.label_sums import SHARE_BYTES, Masks, Secrets, Veil, cor
 from protocols.boosting.messages import Begin, Column, Shape, Split, seed_of, sides_of, splits_bytes
 from protocols.boosting.parameters import room
 from protocols.boosting.public import Public
-from protocols.errors import MalformedMessage, PolicyRefused
+from protocols.errors import ConfigError, MalformedMessage, PolicyRefused
 from protocols.role import Message
 
 ROWS, COLUMNS = 300, (Column(4), Column(3, 1, True))
@@ -110,6 +110,13 @@ def test_splits_are_capped(codes):
 def test_too_many_sums_are_refused_before_anything_is_made(codes):
     with pytest.raises(PolicyRefused, match="maximum_tree_sums"):
         Bank(FeatureBooster(codes, COLUMNS, CONFIG), openings=10_001).ready(1)
+
+
+def test_sums_that_would_hide_too_little_are_refused(codes):
+    role = FeatureBooster(codes, COLUMNS, CONFIG)
+    role.start()
+    with pytest.raises(ConfigError, match="2\\^-40"):
+        role.handle(Message("bank", "begin", Begin(bytes(32), 90, 7).to_bytes()))
 
 
 @pytest.mark.parametrize(("peer", "kind", "payload"), [

@@ -50,7 +50,7 @@ def test_splits_come_back_as_they_were():
     assert splits_of(splits_bytes(splits), COLUMNS) == splits
 
 
-@pytest.mark.parametrize("split", [Split(3, 0, False), Split(0, 31, False), Split(0, 0, True), Split(2, 1, False)])
+@pytest.mark.parametrize("split", [Split(3, 0, False), Split(0, 31, False), Split(2, 1, False)])
 def test_a_split_that_cannot_be_is_refused(split):
     with pytest.raises(MalformedMessage):
         splits_of(splits_bytes([split]), COLUMNS)

@@ -1,0 +1,146 @@
+"""Both sides of a training, exchanging bytes, against the same algorithm on pooled columns: split for split."""
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import pytest
+
+from protocols.boosting.bins import Binned
+from protocols.boosting.candidates import Candidate
+from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
+from protocols.boosting.grower import Grower, Sums
+from protocols.boosting.label_party import LabelBooster, LabelConfig, LabelData
+from protocols.boosting.messages import Column, Split, side
+from protocols.boosting.settings import BoostingSettings
+from protocols.errors import MalformedMessage, ProtocolError
+from protocols.role import Message
+
+BANK, PLATFORM = (Column(8), Column(6, 1)), (Column(8), Column(5, 0, True), Column(8, -1))
+ROWS = 1500
+SMALL = {"trees": 3, "depth": 3, "bins": 8, "learning_rate": 0.3}
+
+
+def table(seed: int = 1):
+    """Codes of both sides and labels that depend on them."""
+    rng = np.random.default_rng(seed)
+    sides = [np.stack([rng.integers(0, one.bins, ROWS) for one in columns], axis=1).astype(np.uint8)
+             for columns in (BANK, PLATFORM)]
+    score = 0.5 * sides[0][:, 1] - 0.4 * sides[1][:, 2] + 0.6 * (sides[1][:, 1] == 4) + 0.2 * sides[1][:, 0] - 1
+    return *sides, (rng.random(ROWS) < 1 / (1 + np.exp(-score))).astype(np.int8)
+
+
+class Run:
+    """Bank and platform; every message is handled by a role that was just restored if `crashing`."""
+
+    def __init__(self, settings: BoostingSettings, crashing: bool = False, validation=None, platform=None):
+        bank, other, labels = table()
+        self.crashing, self.kept = crashing, {"bank": {}, "platform": {}}
+        config = LabelConfig("bank", "platform", settings)
+        allowed = platform or FeatureConfig("bank", 10**7, 1000)
+        data = LabelData(bank, BANK, labels, b"seed", validation)
+        self.make = {"bank": lambda: LabelBooster(data, config),
+                     "platform": lambda: FeatureBooster(other, PLATFORM, allowed)}
+        self.roles = {name: make() for name, make in self.make.items()}
+        self.seen: list[tuple[str, Message]] = []
+
+    def go(self):
+        waiting = deque((name, message) for name in self.roles
+                        for message in self._sent(name, self.roles[name].start()))
+        while waiting:
+            sender, message = waiting.popleft()
+            self.seen.append((sender, message))
+            receiver = "platform" if sender == "bank" else "bank"
+            self._crash(receiver)
+            came = Message(sender, message.kind, message.payload)
+            waiting += [(receiver, one) for one in self._sent(receiver, self.roles[receiver].handle(came))]
+        return self.roles["bank"].result()
+
+    def _sent(self, name, messages):
+        self.kept[name] |= self.roles[name].new_pieces()
+        return messages
+
+    def _crash(self, name):
+        if self.crashing:
+            again, state = self.make[name](), self.roles[name].snapshot()
+            again.pieces = self.kept[name].get
+            again.restore(state)
+            self.roles[name] = again
+
+
+def pooled(settings: BoostingSettings, validation=None):
+    """The trees that all columns in one place give."""
+    bank, other, labels = table()
+    columns = tuple(Candidate(party, number, one.bins, one.monotone, one.has_missing)
+                    for party, told in (("bank", BANK), ("platform", PLATFORM)) for number, one in enumerate(told))
+    codes = {"bank": bank, "platform": other}
+    binned = Binned(np.concatenate([bank, other], axis=1), tuple(one.bins for one in columns))
+    flags = {"bank": BANK, "platform": PLATFORM}
+    grower = Grower(settings, labels, columns, b"seed", validation)
+    while (wanted := grower.wanted()) is not None:
+        if isinstance(wanted, Sums):
+            grower.take_sums(np.stack([binned.plain_sums(one) for one in wanted.vectors]))
+        else:
+            grower.take_sides(np.stack([
+                side(codes[one.party][:, one.column], Split(one.column, one.bin, one.missing_left),
+                     flags[one.party][one.column]) for one in wanted.splits]))
+    return grower.model()
+
+
+@pytest.mark.parametrize("change", [
+    {}, {"depth": 1, "trees": 2}, {"goss": {"top": 0.4, "other": 0.3}, "trees": 2},
+    {"column_share": 0.6, "row_share": 0.8}, {"class_weight": 3.0, "l2": 5.0, "gamma": 0.5}])
+def test_the_trees_are_those_of_the_pooled_columns(change):
+    settings = BoostingSettings(**(SMALL | change))
+    made = Run(settings).go()
+    assert made == pooled(settings) and len(made.trees) == settings.trees
+    assert {split.party for split in made.splits} == {"bank", "platform"} or settings.depth == 1
+
+
+def test_early_stopping_and_a_crash_before_every_message_change_nothing():
+    settings = BoostingSettings(**(SMALL | {"trees": 6, "early_stopping_rounds": 1}))
+    validation = np.arange(ROWS) % 4 == 0
+    run = Run(settings, crashing=True, validation=validation)
+    assert run.go() == pooled(settings, validation)
+    asked = [split for split in run.roles["bank"].result().splits if split.party == "platform"]
+    told = run.roles["platform"].result()
+    assert [(one.column, one.bin, one.missing_left) for one in asked] == [
+        (one.column, one.bin, one.missing_left) for one in told][:len(asked)]
+
+
+def test_openings_are_declared_and_no_vector_repeats():
+    settings = BoostingSettings(**SMALL)
+    run = Run(settings)
+    made = run.go()
+    sums = sum(message.opening.count for _, message in run.seen if message.kind == "sums")
+    sides = sum(message.opening.count for _, message in run.seen if message.kind == "sides")
+    vectors = [message for _, message in run.seen if message.kind == "vectors"]
+    assert sums % sum(one.bins for one in PLATFORM) == 0 and sums > 0
+    assert sides == ROWS * sum(one.party == "platform" for one in made.splits)
+    assert len({message.payload for message in vectors}) == len(vectors)
+    assert all(message.opening is None for sender, message in run.seen if sender == "bank")
+
+
+def test_a_platform_that_answers_with_other_sums_or_sides_is_found_out():
+    for kind in ("sums", "sides"):
+        run = Run(BoostingSettings(**SMALL))
+        honest = run.roles["platform"].handle
+
+        def bent(message, honest=honest, kind=kind):
+            replies = honest(message)
+            return [Message(one.peer, one.kind, bytes(len(one.payload)) if one.kind == kind else one.payload)
+                    for one in replies]
+
+        run.roles["platform"].handle = bent
+        with pytest.raises(ProtocolError):
+            run.go()
+
+
+def test_what_is_not_due_is_refused():
+    run = Run(BoostingSettings(**SMALL))
+    bank = run.roles["bank"]
+    before = bank.snapshot()
+    for peer, kind in (("platform", "veil"), ("platform", "sums"), ("other", "shape"), ("platform", "end")):
+        with pytest.raises(MalformedMessage, match="expected shape"):
+            bank.handle(Message(peer, kind, b""))
+    assert bank.snapshot() == before and bank.result() is None and bank.expects == "platform"
