@@ -10,6 +10,7 @@ large       200,000 x (12 + 40)
 many        the training's columns with 1, 2 and 4 platforms: seconds of a pass, bytes of the bank, the hub's adding
 alignment   100,000 with 100,000 ids, two processes
 primitives  CPU milliseconds of the building blocks
+boosting    boosted trees on 30,000 x (12 + 40), depth 3, both roles in one process: seconds and bytes a tree
 cost        the cost model's calibration, and its predictions beside measured runs with 1 and 2 platforms
 wan         the default run and `training` over lines of 100 Mbit/s and 30 ms; one large transfer; rounds of a pass
 decisions   joint scores of both releases, and whole decisions, at 60 a second (tests.benchmarks.decisions has more)
@@ -27,7 +28,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protocols.scorecard.layout import POWER_PASSES
-from tests.benchmarks import alignment, cost, data, decisions, million, primitives, store, training, wan
+from tests.benchmarks import alignment, boosting, cost, data, decisions, million, primitives, store, training, wan
 
 STEPS = 8
 BARS = {"times_faster": 5.0, "share_of_bytes": 0.25, "auc_test": 0.775, "alignment_seconds": 20.0,
@@ -86,6 +87,7 @@ BENCHES: dict[str, Callable[[], dict[str, Any]]] = {
     "many": bench_many,
     "alignment": lambda: alignment.align(100_000),
     "primitives": primitives.measure,
+    "boosting": boosting.measure,
     "cost": cost.measure,
     "wan": wan.measure,
     "decisions": decisions.measure,
