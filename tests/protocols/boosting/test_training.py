@@ -6,15 +6,15 @@ from collections import deque
 import numpy as np
 import pytest
 
-from protocols.boosting.bins import Binned
 from protocols.boosting.candidates import Candidate
 from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
-from protocols.boosting.grower import Grower, Sums
+from protocols.boosting.grower import Grower
 from protocols.boosting.label_party import LabelBooster, LabelConfig, LabelData
-from protocols.boosting.messages import Column, Split, side
+from protocols.boosting.messages import Column
 from protocols.boosting.settings import BoostingSettings
 from protocols.errors import MalformedMessage, ProtocolError
 from protocols.role import Message
+from tests.protocols.boosting.oracle import Oracle
 
 BANK, PLATFORM = (Column(8), Column(6, 1)), (Column(8), Column(5, 0, True), Column(8, -1))
 ROWS = 1500
@@ -73,18 +73,8 @@ def pooled(settings: BoostingSettings, validation=None):
     bank, other, labels = table()
     columns = tuple(Candidate(party, number, one.bins, one.monotone, one.has_missing)
                     for party, told in (("bank", BANK), ("platform", PLATFORM)) for number, one in enumerate(told))
-    codes = {"bank": bank, "platform": other}
-    binned = Binned(np.concatenate([bank, other], axis=1), tuple(one.bins for one in columns))
-    flags = {"bank": BANK, "platform": PLATFORM}
-    grower = Grower(settings, labels, columns, b"seed", validation)
-    while (wanted := grower.wanted()) is not None:
-        if isinstance(wanted, Sums):
-            grower.take_sums(np.stack([binned.plain_sums(one) for one in wanted.vectors]))
-        else:
-            grower.take_sides(np.stack([
-                side(codes[one.party][:, one.column], Split(one.column, one.bin, one.missing_left),
-                     flags[one.party][one.column]) for one in wanted.splits]))
-    return grower.model()
+    oracle = Oracle(np.concatenate([bank, other], axis=1), columns)
+    return oracle.train(Grower(settings, labels, columns, b"seed", validation))
 
 
 @pytest.mark.parametrize("change", [
