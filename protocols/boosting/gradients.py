@@ -35,7 +35,7 @@ def quantised_gradients(margins: np.ndarray, labels: np.ndarray, training: np.nd
                         seed: bytes) -> tuple[np.ndarray, np.ndarray]:
     """(n,) int64 gradients and hessians of one tree, 0 in rows that are no training rows or not drawn."""
     p = probabilities(margins)
-    weights = np.where(labels == 1, settings.class_weight, 1.0) * training
+    weights = np.where(labels == 1, settings.class_weight, 1.0)
     gradients, hessians = (p - labels) * weights, p * (1.0 - p) * weights
     amplified = _drawn(gradients, training, settings, seed)
     return (quantised(gradients * amplified, settings.gradient_bits),

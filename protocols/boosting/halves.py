@@ -112,6 +112,12 @@ class FeatureHalf(Document):
         own = [split for split in trees.splits if split.party == party]
         return cls(party=party, cuts=tuple(cut(split, edges) for split in own))
 
+    def first(self, numbers: int) -> FeatureHalf:
+        """Without the cuts of trees that early stopping dropped: the bank's half says how many it asks."""
+        if not 0 <= numbers <= len(self.cuts):
+            raise ValueError(f"expected at most {len(self.cuts)} numbers, got {numbers}")
+        return FeatureHalf(party=self.party, cuts=self.cuts[:numbers])
+
     def sides(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """(numbers, n) bool, True for left; `values` by column (n,) float, NaN if missing."""
         rows = [one.sides(values[one.column]) for one in self.cuts]

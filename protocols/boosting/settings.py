@@ -77,8 +77,8 @@ def quantised(values: np.ndarray, bits: int) -> np.ndarray:
 def widths(settings: BoostingSettings, largest: int) -> tuple[int, int]:
     """Bits, sign included, of a sum of gradients and of one of hessians over `largest` rows: |g| <= w, 0 <= h <= w/4,
     where w is the heaviest row's weight."""
-    amplified = settings.goss.amplification if settings.goss else 1.0
-    weight = max(1.0, settings.class_weight) * max(1.0, amplified)
+    amplified = settings.goss.amplification if settings.goss else 1.0  # never less, for top + other is at most 1
+    weight = max(1.0, settings.class_weight) * amplified
     most = (quantised(np.array(weight), settings.gradient_bits), quantised(np.array(weight / 4), settings.hessian_bits))
     gradient, hessian = ((largest * int(one)).bit_length() + 1 for one in most)
     return gradient, hessian

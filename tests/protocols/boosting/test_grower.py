@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from protocols.boosting.candidates import Candidate
+from protocols.boosting.candidates import Candidate, Candidates
 from protocols.boosting.gradients import draw
 from protocols.boosting.grower import Grower, Sides, Sums
 from protocols.boosting.model import LEAF
 from protocols.boosting.settings import BoostingSettings, Goss, widths
+from protocols.boosting.splits import Bounds, best_split
 from protocols.errors import ConfigError, DataError, ProtocolError
 from protocols.state import pack, unpack
 from tests.protocols.boosting.made import SEED, columns_of, population, trained, trainings
@@ -83,9 +84,20 @@ def test_a_training_resumed_between_any_two_calls_makes_the_same_trees(training,
 @hypothesis_settings(max_examples=15, deadline=None)
 @given(trainings())
 def test_sums_are_asked_of_no_small_node_and_leave_no_small_sibling(training):
-    settings, columns, codes, labels = training
-    grower, oracle = Grower(settings, labels, columns, SEED), Oracle(codes, columns)
-    counted, member = None, np.zeros(len(labels), int)
+    check_asked(*training)
+
+
+@pytest.mark.parametrize("minimum, sampling", [(0, {}), (200, {}), (0, {"row_share": 0.3}),
+                                               (0, {"goss": Goss(top=0.1, other=0.1)})])
+def test_deep_trees_are_asked_for_their_smaller_nodes_and_for_none_too_small(minimum, sampling):
+    settings = BoostingSettings(trees=3, depth=6, bins=4, minimum_node_rows=minimum, learning_rate=0.5, **sampling)
+    columns = columns_of(4, 6, np.random.default_rng(6), monotone=False)
+    assert check_asked(settings, columns, *population(3000, columns, 6)) > 3
+
+
+def check_asked(settings, columns, codes, labels):
+    """Follows a training by rows alone; how many nodes below the root were asked for."""
+    grower, oracle, asked = Grower(settings, labels, columns, SEED), Oracle(codes, columns), 0
     while (wanted := grower.wanted()) is not None:
         if isinstance(wanted, Sums):
             vectors = wanted.vectors
@@ -93,9 +105,11 @@ def test_sums_are_asked_of_no_small_node_and_leave_no_small_sibling(training):
             if wanted.nodes == (0,):
                 counted, member = used[0], np.zeros(len(labels), int)
             for node, rows in zip(wanted.nodes, used, strict=True):
-                sibling = counted & (member == (node + 1 if node % 2 else node - 1))
                 assert rows.sum() >= settings.node_rows
+                assert not (rows & (member != node)).any()
+                sibling = counted & (member == (node + 1 if node % 2 else node - 1))
                 assert node == 0 or sibling.sum() >= rows.sum()
+                asked += node > 0
             grower.take_sums(oracle.sums(vectors))
         else:
             sides = oracle.sides(wanted.splits)
@@ -103,6 +117,7 @@ def test_sums_are_asked_of_no_small_node_and_leave_no_small_sibling(training):
             for offset, (node, side) in enumerate(zip(nodes, sides, strict=True)):
                 member[member == node] = np.where(side, first + 2 * offset, first + 2 * offset + 1)[member == node]
             grower.take_sides(sides)
+    return asked
 
 
 @pytest.fixture
@@ -162,7 +177,7 @@ def test_validation_rows_enter_no_sum_and_the_best_number_of_trees_is_kept():
     columns = columns_of(4, 4, np.random.default_rng(2), monotone=False)
     codes, labels = population(1500, columns, 2)
     validation = np.arange(1500) % 3 == 0
-    settings = BoostingSettings(bins=4, depth=3, trees=80, learning_rate=1.0, l2=0.0, early_stopping_rounds=3)
+    settings = BoostingSettings(bins=4, depth=3, trees=80, learning_rate=0.3, class_weight=4.0, early_stopping_rounds=3)
     grower, oracle = Grower(settings, labels, columns, SEED, validation), Oracle(codes, columns)
     while (wanted := grower.wanted()) is not None:
         if isinstance(wanted, Sums):
@@ -172,7 +187,8 @@ def test_validation_rows_enter_no_sum_and_the_best_number_of_trees_is_kept():
     for count in range(1, grower.trees + 1):
         first = grower._model.first(count)
         m = first.margins(oracle.sides(first.splits))[validation]
-        losses.append(np.mean(np.logaddexp(0, m) - labels[validation] * m))
+        weights = np.where(labels[validation] == 1, 4.0, 1.0)
+        losses.append(np.average(np.logaddexp(0, m) - labels[validation] * m, weights=weights))
     assert len(best.trees) == int(np.argmin(losses)) + 1 == grower.trees - 3 < 77
 
 
@@ -184,6 +200,14 @@ def test_training_ends_when_no_row_has_a_gradient_left_or_nothing_gains():
     assert 1 < grower.trees < 20 and grower.wanted() is None
     even = (np.arange(200) % 4 < 2).astype(np.int8)
     assert trained(settings, columns, codes, even)[0].trees == 0
+
+
+def test_a_side_may_weigh_exactly_the_minimum():
+    sums = np.array([[-2000, 2000], [2048, 4096]])
+    candidates, everything = Candidates((Candidate("bank", 0, 2),)), np.ones(1, bool)
+    for minimum, there in ((8.0, True), (8.001, False)):
+        settings = BoostingSettings(bins=2, minimum_child_weight=minimum)
+        assert (best_split(sums, candidates, everything, Bounds(), settings) is not None) == there
 
 
 def test_goss_takes_the_largest_gradients_and_amplifies_the_rest():

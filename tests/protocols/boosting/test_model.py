@@ -71,6 +71,16 @@ def test_importances_name_own_columns_and_add_up_the_other_party(model):
     assert gains == sorted(gains, reverse=True)
 
 
+def test_a_platforms_half_drops_what_early_stopping_dropped(model):
+    trees, half = model
+    columns = (Candidate("telco", 0, 4, 0, True), Candidate("telco", 1, 3))
+    whole = FeatureHalf.of(trees, "telco", edges_of(columns, "telco"))
+    kept = FeatureHalf.of(trees.first(1), "telco", edges_of(columns, "telco"))
+    assert 0 < len(kept.cuts) < len(whole.cuts) and whole.first(len(kept.cuts)) == kept
+    with pytest.raises(ValueError, match="at most"):
+        kept.first(len(kept.cuts) + 1)
+
+
 def put(*path_and_value):
     *path, last, value = path_and_value
 
