@@ -14,7 +14,7 @@ import numpy as np
 from protocols.boosting.bins import Binned
 from protocols.boosting.feature_sums import Corrections, summed_bins
 from protocols.boosting.label_sums import SECRET_BYTES, SHARE_BYTES
-from protocols.boosting.messages import Begin, Column, Shape, Split, seed_of, side, sides_bytes, splits_of
+from protocols.boosting.messages import Begin, Column, Drawn, Shape, Split, seed_of, side, sides_bytes, splits_of
 from protocols.boosting.parameters import KEY_DEGREE, Room, room
 from protocols.boosting.public import Public
 from protocols.boosting.sampling import SEED_BYTES
@@ -110,16 +110,17 @@ class FeatureBooster(Role):
         return [self._message("corrections", reply)]
 
     def _on_vectors(self, payload: bytes) -> list[Message]:
-        size = SHARE_BYTES * len(self._binned.codes)
-        count = len(payload) // size
-        if not 1 <= count <= len(self._own) or len(payload) % size:
-            raise MalformedMessage(f"expected 1 to {len(self._own)} vectors of {size} bytes, got {len(payload)}")
-        view, told = memoryview(payload), self._room()
-        replies = [summed_bins(self._binned, view[at * size:(at + 1) * size], self._own[at], told)
+        size, first = SHARE_BYTES * len(self._binned.codes), Drawn.size(len(self._columns))
+        count, rest = divmod(len(payload) - first, size)
+        if not 1 <= count <= len(self._own) or rest:
+            raise MalformedMessage(f"expected 1 to {len(self._own)} vectors of {size} bytes, got {len(payload)} bytes")
+        wanted = Drawn.from_bytes(payload[:first], self._columns).rows
+        view, told = memoryview(payload)[first:], self._room()
+        replies = [summed_bins(self._binned, view[at * size:(at + 1) * size], self._own[at], told, wanted)
                    for at in range(count)]
         self._s["used"] += count
         del self._own[:count]
-        opening = Opening("tree.sums", self._config.bank, count * self._binned.rows)
+        opening = Opening("tree.sums", self._config.bank, count * int(wanted.sum()))
         return [self._message("sums", b"".join(replies), opening)]
 
     def _on_splits(self, payload: bytes) -> list[Message]:

@@ -75,15 +75,17 @@ class Corrections:
         raise TypeError("Corrections are neither pickled nor copied; make them again from the table")
 
 
-def summed_bins(binned: Binned, hidden: bytes, share: Array, room: Room) -> bytes:
-    """Sums of a hidden vector over every bin, less one's own share, plus a flood: 14 bytes a bin."""
+def summed_bins(binned: Binned, hidden: bytes, share: Array, room: Room, wanted: Array) -> bytes:
+    """Sums of a hidden vector over the bins of `wanted` (rows,) bool, less one's own share, plus a flood: 14 bytes a
+    bin."""
     rows = len(binned.codes)
     if len(hidden) != SHARE_BYTES * rows:
         raise MalformedMessage(f"expected {SHARE_BYTES * rows} bytes of a hidden vector, got {len(hidden)}")
     words = so.unpack_residues(memoryview(hidden), KEPT, rows)
-    flood = SHARES.sub(SHARES.random_below_bits(binned.rows, room.flood_bits + 1),
-                       SHARES.encode_ints([1 << room.flood_bits] * binned.rows))
-    return so.pack_residues(SHARES.add(SHARES.sub(binned.sums(words), share), flood), KEPT)
+    count = int(wanted.sum())
+    flood = SHARES.sub(SHARES.random_below_bits(count, room.flood_bits + 1),
+                       SHARES.encode_ints([1 << room.flood_bits] * count))
+    return so.pack_residues(SHARES.add(SHARES.sub(binned.sums(words), share)[:, wanted], flood), KEPT)
 
 
 def _matrix(binned: Binned, public: Public) -> Array:

@@ -19,7 +19,7 @@ from protocols.boosting.bins import Binned
 from protocols.boosting.candidates import Candidate
 from protocols.boosting.grower import Grower, Sides, Sums
 from protocols.boosting.label_sums import SHARE_BYTES, Masks, Secrets, Veil, corrections, opened, request
-from protocols.boosting.messages import Begin, Column, Shape, Split, seed_of, side, sides_of, splits_bytes
+from protocols.boosting.messages import Begin, Column, Drawn, Shape, Split, seed_of, side, sides_of, splits_bytes
 from protocols.boosting.model import Trees
 from protocols.boosting.parameters import PAD_DEGREE, Room, room
 from protocols.boosting.public import Public
@@ -125,16 +125,17 @@ class LabelBooster(Role):
         return self._next()
 
     def _on_sums(self, payload: bytes) -> list[Message]:
-        vectors = self._wanted(Sums).vectors
-        size = SHARE_BYTES * self._bins()
-        if len(payload) != size * len(vectors):
-            raise MalformedMessage(f"expected {size * len(vectors)} bytes of sums, got {len(payload)}")
+        wanted = self._wanted(Sums)
+        rows = self._drawn(wanted).rows
+        size = SHARE_BYTES * int(rows.sum())
+        if len(payload) != size * len(wanted):
+            raise MalformedMessage(f"expected {size * len(wanted)} bytes of sums, got {len(payload)}")
         view, told = memoryview(payload), self._room()
-        platform = np.stack([opened(view[at * size:(at + 1) * size], self._shares[at], told)
-                             for at in range(len(vectors))])
-        own = np.stack([self._own_sums(one) for one in vectors])
-        self._grower.take_sums(np.concatenate([own, platform], axis=1))
-        self._spend(len(vectors))
+        platform = np.zeros((len(wanted), len(rows)), np.int64)
+        for at in range(len(wanted)):
+            platform[at, rows] = opened(view[at * size:(at + 1) * size], self._shares[at][:, rows], told)
+        self._grower.take_sums(self._with_own(wanted, platform))
+        self._spend(len(wanted))
         return self._next()
 
     def _on_sides(self, payload: bytes) -> list[Message]:
@@ -151,7 +152,10 @@ class LabelBooster(Role):
         """Work on by oneself until something is needed of the platform."""
         while (wanted := self._grower.wanted()) is not None:
             if isinstance(wanted, Sums):
-                return self._ask_sums(wanted.vectors)
+                if self._drawn(wanted).columns.any():
+                    return self._ask_sums(wanted)
+                self._grower.take_sums(self._with_own(wanted, np.zeros((len(wanted), self._bins()), np.int64)))
+                continue
             theirs = [Split(one.column, one.bin, one.missing_left) for one in wanted.splits
                       if one.party != self._config.party]
             if theirs:
@@ -161,13 +165,20 @@ class LabelBooster(Role):
         self._s["due"] = None
         return [self._message("end", b"")]
 
-    def _ask_sums(self, vectors: Array) -> list[Message]:
-        if len(self._shares) < len(vectors):
+    def _ask_sums(self, wanted: Sums) -> list[Message]:
+        drawn, count = self._drawn(wanted), len(wanted)
+        if len(self._shares) < count:
             return self._ask_secrets()
         self._s["due"] = "sums"
-        pads = np.stack(self._pads[:len(vectors)])
         self._masks = self._masks or Masks(self._public())
-        return [self._message("vectors", b"".join(self._masks.hidden(vectors, pads, self._room())))]
+        vectors = (wanted.vector(at) for at in range(count))
+        hidden = self._masks.hidden(vectors, np.stack(self._pads[:count]), self._room())
+        return [self._message("vectors", b"".join([drawn.to_bytes(), *hidden]))]
+
+    def _drawn(self, wanted: Sums) -> Drawn:
+        """The platform's columns that compete in this tree."""
+        columns = self._shape().columns
+        return Drawn(wanted.columns[len(wanted.columns) - len(columns):], tuple(one.bins for one in columns))
 
     def _ask_secrets(self) -> list[Message]:
         """As many as all trees to come can need, in batches."""
@@ -208,6 +219,11 @@ class LabelBooster(Role):
 
     def _public(self) -> Public:
         return Public(seed_of(self._shape().nonce, self._s["nonce"]), len(self._data.labels))
+
+    def _with_own(self, wanted: Sums, platform: Array) -> Array:
+        """(vectors, bins of all columns): the bank's own sums before the platform's."""
+        own = np.stack([self._own_sums(wanted.vector(at)) for at in range(len(wanted))])
+        return np.concatenate([own, platform], axis=1)
 
     def _own_sums(self, vector: Array) -> Array:
         return np.zeros(0, np.int64) if self._binned is None else self._binned.plain_sums(vector)

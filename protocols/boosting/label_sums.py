@@ -11,7 +11,8 @@ secret is used before it is.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,11 +114,12 @@ class Masks:
         even = np.concatenate([public.pads, public.pads[:public.chunks % 2]])  # a last single one goes twice
         self._factors = [Factor(interleaved(one, other)) for one, other in zip(even[::2], even[1::2], strict=True)]
 
-    def hidden(self, vectors: Array, pads: Array, room: Room) -> Iterator[bytes]:
-        """Each of the vectors (m, rows), int64, under its one-time secret (m, 4096): step·v + pad, 14 bytes a row."""
-        for at in range(0, len(vectors), 2):
-            masks = self._masks(pads[at:at + 2])
-            for vector, mask in zip(vectors[at:at + 2], masks, strict=False):
+    def hidden(self, vectors: Iterable[Array], pads: Array, room: Room) -> Iterator[bytes]:
+        """Each of the vectors (rows,), int64, under its one-time secret (m, 4096): step·v + pad, 14 bytes a row."""
+        coming = iter(vectors)
+        for at in range(0, len(pads), 2):
+            masks = self._masks(pads[at:at + 2])[:len(pads) - at]
+            for vector, mask in zip(itertools.islice(coming, len(masks)), masks, strict=True):
                 step = np.stack([scale_mod(row, room.step, prime)
                                  for row, prime in zip(SHARES.encode(vector), KEPT, strict=True)])
                 noise = SHARES.encode(errors(self._rows))

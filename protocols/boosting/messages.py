@@ -5,7 +5,7 @@
     sides     platform -> bank    for each of these splits which rows go left, a bit a row
 
 Hidden sums (`label_sums.py`) travel as `begin` (the bank's nonce and what a sum needs), `veil`, `secrets`,
-`corrections`, `vectors` and `sums`; `end` is the bank's last word.
+`corrections`, `vectors` (which columns compete, then the vectors) and `sums`; `end` is the bank's last word.
 """
 from __future__ import annotations
 
@@ -118,6 +118,36 @@ def splits_of(data: bytes, columns: tuple[Column, ...]) -> list[Split]:
             raise MalformedMessage("expected a split below the last bin of its column")
         made.append(Split(column, code, bool(missing)))
     return made
+
+
+@dataclass(frozen=True, repr=False)
+class Drawn:
+    """Which of a platform's columns compete in a tree, at least one: of the others no sums are opened."""
+
+    columns: Array
+    bins: tuple[int, ...]
+
+    @classmethod
+    def size(cls, columns: int) -> int:
+        """Bytes of the choice among so many columns."""
+        return -(-columns // 8)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, columns: tuple[Column, ...]) -> Drawn:
+        """MalformedMessage for another length, no column, or bits after the last one."""
+        (chosen,) = sides_of(data, 1, len(columns))
+        if not chosen.any():
+            raise MalformedMessage("expected at least one column to be summed, got none")
+        return cls(chosen, tuple(one.bins for one in columns))
+
+    def to_bytes(self) -> bytes:
+        """Exact."""
+        return sides_bytes(self.columns[None])
+
+    @property
+    def rows(self) -> Array:
+        """(bins of all columns,) bool: those of the columns that compete."""
+        return np.repeat(self.columns, self.bins)
 
 
 def sides_bytes(sides: Array) -> bytes:

@@ -11,7 +11,7 @@ from protocols.boosting import label_sums
 from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
 from protocols.boosting.halves import FeatureHalf, LabelHalf
 from protocols.boosting.label_party import LabelBooster, LabelConfig, LabelData
-from protocols.boosting.messages import Begin, Column, Shape, Split, seed_of, sides_bytes, sides_of, splits_bytes
+from protocols.boosting.messages import Begin, Column, Drawn, Shape, Split, seed_of, sides_bytes, sides_of, splits_bytes
 from protocols.boosting.model import Trees
 from protocols.boosting.parameters import room
 from protocols.boosting.public import Public
@@ -37,8 +37,9 @@ class _Begun:
         public, secrets = Public(seed_of(shape.nonce, BEGIN.nonce), ROWS), label_sums.Secrets.fresh(1)
         self.secrets = label_sums.request(public, secrets)
         self._told(role, "secrets", self.secrets)
-        (self.vectors,) = label_sums.Masks(public).hidden(
+        (hidden,) = label_sums.Masks(public).hidden(
             np.ones((1, ROWS), np.int64), secrets.pads, room(WIDTH, shape.largest, OPENINGS))
+        self.vectors = bytes([0b11000000]) + hidden
         self.ready = role.snapshot()
 
     def _told(self, role: FeatureBooster, kind: str, payload: bytes) -> bytes:
@@ -126,6 +127,8 @@ def trees() -> Iterator[Parser]:
     yield from _documents()
     yield Parser("a platform's columns", partial(Shape.from_bytes, rows=ROWS), lambda: [_begun().shape],
                  (NAME + "messages.Shape.from_bytes",))
+    yield Parser("columns that compete", partial(Drawn.from_bytes, columns=COLUMNS), lambda: [bytes([0b11000000])],
+                 (NAME + "messages.Drawn.from_bytes",))
     yield Parser("a hidden matrix", lambda data: label_sums.Veil.from_bytes(data, BINS), lambda: [_begun().veil],
                  (NAME + "label_sums.Veil.from_bytes",), 6)
     yield Parser("sides of splits", lambda data: sides_of(data, 2, ROWS),

@@ -7,15 +7,16 @@ import pytest
 from protocols.boosting.bins import Binned
 from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
 from protocols.boosting.label_sums import SHARE_BYTES, Masks, Secrets, Veil, corrections, opened, request
-from protocols.boosting.messages import Begin, Column, Shape, Split, seed_of, sides_of, splits_bytes
+from protocols.boosting.messages import Begin, Column, Drawn, Shape, Split, seed_of, sides_of, splits_bytes
 from protocols.boosting.parameters import room
 from protocols.boosting.public import Public
 from protocols.errors import ConfigError, MalformedMessage, PolicyRefused
-from protocols.role import Message
+from protocols.role import Message, Opening
 
 ROWS, COLUMNS = 300, (Column(4), Column(3, 1, True))
 CONFIG = FeatureConfig("bank", maximum_sums=10_000, maximum_splits=3)
 WIDTH, OPENINGS = 20, 42
+BOTH, SECOND = bytes([0b11000000]), bytes([0b01000000])  # which columns compete
 
 
 @pytest.fixture
@@ -45,12 +46,14 @@ class Bank:
         reply = self.tell("secrets", request(self.public, self.secrets)).payload
         self.shares, self.used = list(corrections(self.veil, self.secrets, reply)), 0
 
-    def sums(self, vectors: np.ndarray) -> np.ndarray:
+    def sums(self, vectors: np.ndarray, drawn: bytes = BOTH) -> np.ndarray:
         pads = self.secrets.pads[self.used:self.used + len(vectors)]
-        told = self.tell("vectors", b"".join(Masks(self.public).hidden(vectors, pads, self.room)))
-        assert (told.opening.kind, told.opening.learner, told.opening.count) == ("tree.sums", "bank", 7 * len(vectors))
-        size = SHARE_BYTES * 7
-        made = [opened(told.payload[at * size:(at + 1) * size], self.shares[self.used + at], self.room)
+        told = self.tell("vectors", b"".join([drawn, *Masks(self.public).hidden(vectors, pads, self.room)]))
+        rows = Drawn.from_bytes(drawn, COLUMNS).rows
+        bins = int(rows.sum())
+        assert told.opening == Opening("tree.sums", "bank", bins * len(vectors))
+        size = SHARE_BYTES * bins
+        made = [opened(told.payload[at * size:(at + 1) * size], self.shares[self.used + at][:, rows], self.room)
                 for at in range(len(vectors))]
         self.used += len(vectors)
         return np.stack(made)
@@ -88,12 +91,21 @@ def test_a_whole_training_with_a_crash_after_every_message(codes):
     assert bank.role.result() == splits and bank.role.expects is None
 
 
+def test_sums_of_columns_that_do_not_compete_are_not_opened(codes):
+    bank, values = Bank(FeatureBooster(codes, COLUMNS, CONFIG)), np.arange(ROWS)[None]
+    bank.ready(2)
+    assert (bank.sums(values, SECOND) == Binned(codes, (4, 3)).plain_sums(values[0])[4:]).all()
+    for drawn in (bytes(1), bytes([0b11100000])):
+        with pytest.raises(MalformedMessage):
+            bank.sums(values, drawn)
+
+
 def test_no_secret_serves_twice_and_none_beyond_what_was_told(codes):
     bank = Bank(FeatureBooster(codes, COLUMNS, CONFIG))
     bank.ready(4)
     bank.sums(np.zeros((4, ROWS), np.int64))
     with pytest.raises(MalformedMessage, match="vectors"):
-        bank.tell("vectors", bytes(SHARE_BYTES * ROWS))
+        bank.tell("vectors", BOTH + bytes(SHARE_BYTES * ROWS))
     with pytest.raises(MalformedMessage, match="in all"):
         bank.tell("secrets", request(bank.public, Secrets.fresh(3)))
     bank.tell("secrets", request(bank.public, Secrets.fresh(2)))

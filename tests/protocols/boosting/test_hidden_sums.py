@@ -30,7 +30,7 @@ class Both:
         self.room = room(width, self.binned.largest, 1 << 20)
         self.platform = Corrections(self.binned, self.public)
         self.veil = Veil.from_bytes(b"".join(self.platform.veil()), self.binned.rows)
-        self.masks = Masks(self.public)
+        self.masks, self.all = Masks(self.public), np.ones(self.binned.rows, bool)
 
     def prepare(self, count: int) -> None:
         """So many one-time secrets."""
@@ -42,7 +42,8 @@ class Both:
     def sums(self, vectors: np.ndarray) -> np.ndarray:
         self.prepare(len(vectors))
         hidden = list(self.masks.hidden(vectors, self.secrets.pads, self.room))
-        replies = [summed_bins(self.binned, one, own, self.room) for one, own in zip(hidden, self.own, strict=True)]
+        replies = [summed_bins(self.binned, one, own, self.room, self.all)
+                   for one, own in zip(hidden, self.own, strict=True)]
         return np.stack([opened(one, share, self.room) for one, share in zip(replies, self.shares, strict=True)])
 
 
@@ -85,8 +86,9 @@ def test_what_is_opened_is_off_by_less_than_stated_and_not_by_nothing(monkeypatc
     off = []
     hidden = both.masks.hidden(values, both.secrets.pads, both.room)
     for one, own, share in zip(hidden, both.own, both.shares, strict=True):
-        reply = so.unpack_residues(memoryview(summed_bins(both.binned, one, own, both.room)), KEPT, both.binned.rows)
-        off += SHARES.to_ints(SHARES.sub(reply, share))
+        reply = summed_bins(both.binned, one, own, both.room, both.all)
+        words = so.unpack_residues(memoryview(reply), KEPT, both.binned.rows)
+        off += SHARES.to_ints(SHARES.sub(words, share))
     assert max(map(abs, off)) <= both.room.error
     assert np.std(off) > 300 and both.room.error < 40 * np.std(off)
 
@@ -136,8 +138,8 @@ def test_bytes_of_another_shape_are_refused():
     for call in (lambda: Veil.from_bytes(bytes(14), 5), lambda: both.platform.answer(both.asked[:-1]),
                  lambda: both.platform.answer(b""), lambda: both.platform.answer(b"\xff" * SECRET_BYTES),
                  lambda: corrections(both.veil, both.secrets, both.reply + b"\0"),
-                 lambda: summed_bins(both.binned, bytes(3), both.own[0], both.room),
-                 lambda: summed_bins(both.binned, b"\xff" * (50 * SHARE_BYTES), both.own[0], both.room),
+                 lambda: summed_bins(both.binned, bytes(3), both.own[0], both.room, both.all),
+                 lambda: summed_bins(both.binned, b"\xff" * (50 * SHARE_BYTES), both.own[0], both.room, both.all),
                  lambda: opened(bytes(1), both.shares[0], both.room)):
         with pytest.raises(MalformedMessage):
             call()

@@ -87,6 +87,15 @@ def test_the_trees_are_those_of_the_pooled_columns(change):
     assert {split.party for split in made.splits} == {"bank", "platform"} or settings.depth == 1
 
 
+def test_a_tree_without_columns_of_the_platform_opens_nothing():
+    settings = BoostingSettings(**(SMALL | {"trees": 4, "column_share": 0.2}))  # one column of five
+    run = Run(settings)
+    assert run.go() == pooled(settings)
+    opened = [message.opening.count for _, message in run.seen if message.kind == "sums"]
+    assert opened and all(count % 8 == 0 or count % 5 == 0 for count in opened)
+    assert sum(message.kind == "vectors" for _, message in run.seen) < 3 * settings.trees
+
+
 def test_early_stopping_and_a_crash_before_every_message_change_nothing():
     settings = BoostingSettings(**(SMALL | {"trees": 6, "early_stopping_rounds": 1}))
     validation = np.arange(ROWS) % 4 == 0
