@@ -82,6 +82,14 @@ TABLE = (
     Kind("scores.training", "train", "train", "the score of each training row, to 2^-16: in polish of all parties "
          "together, in the open-score variant the platform's part in a direction that nobody knows; as often as the "
          "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores, release="owner"),
+    Kind("embeddings", "train", "train", "the numbers that the source layer makes of each training row's columns, in "
+         "every epoch, noised if the settings say so", TO_BANK, "training", True, "network", in_parts=True,
+         when=_no_plan_yet),
+    Kind("network.epoch", "train", "train", "after each epoch whether the training goes on, and at the end which "
+         "epoch's weights are kept", (("bank", "platform"),), "training", False, "network", in_parts=True,
+         when=_no_plan_yet),
+    Kind("source.weights", "train", "train", "the weights of the source layer over the receiver's own columns",
+         (("bank", "platform"),), "training", False, "network", release="owner", when=_no_plan_yet),
     Kind("tree.sums", "train", "train", "sums of gradients and hessians over each bin of the giver's columns, for a "
          "node of at least 20 rows a bin", TO_BANK, "training", False, "boosting", in_parts=True, when=_no_plan_yet),
     Kind("tree.sides", "train", "train", "on which side of a split by the giver's columns each training row is",

@@ -22,7 +22,7 @@ def pack(state: dict[str, Any]) -> bytes:
     for name, value in state.items():
         if isinstance(value, np.ndarray):
             data = np.ascontiguousarray(value)
-            header[name] = {"array": data.dtype.str, "shape": list(data.shape), "size": data.nbytes}
+            header[name] = {"array": data.dtype.str, "shape": list(value.shape), "size": data.nbytes}
             blobs.append(data.tobytes())
         elif isinstance(value, bytes):
             header[name] = {"bytes": len(value), "size": len(value)}

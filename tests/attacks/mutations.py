@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CRYPTO, CARD, PSI, RUNTIME = "protocols/crypto/", "protocols/scorecard/", "protocols/psi/", "parties/runtime/"
+NET, NET_TESTS = "protocols/network/", "tests/protocols/network/"
 ATTACKS, THEIRS = "tests/attacks/", "tests/protocols/crypto/"
 
 
@@ -163,4 +164,15 @@ ALIGNMENT = (
         (ATTACKS + "test_enumeration.py::test_a_handful_of_people_is_not_singled_out",)),
 )
 
-MUTATIONS = PRODUCTS + FRAMES + OPENINGS + ALIGNMENT
+NETWORKS = (
+    _one("flood of embeddings", NET + "source_layer.py", "RING.random_below_bits(count, settings.flood_bits)",
+         "RING.encode_ints([1 << (settings.flood_bits - 1)] * count)",
+         NET_TESTS + "test_training.py::test_embeddings_are_opened_under_a_flood_and_to_the_precision_that_is_stated"),
+    _one("noise of embeddings", NET + "source_layer.py", "covered if settings.noise == 0 else", "covered if True else",
+         NET_TESTS + "test_settings.py::test_noise_has_the_deviation_that_is_stated"),
+    _one("openings of embeddings per row", NET + "training.py",
+         "        self._config.check_openings(self._settings.openings_per_row, columns)\n", "",
+         NET_TESTS + "test_training.py::test_the_platform_refuses_to_open_more_than_a_quarter_of_its_rank"),
+)
+
+MUTATIONS = PRODUCTS + FRAMES + OPENINGS + ALIGNMENT + NETWORKS

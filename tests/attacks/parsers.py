@@ -63,6 +63,7 @@ from protocols.woe.feature_party import FeatureWoe
 from protocols.woe.label_party import LabelWoe, WoeSettings
 from tests.attacks.parsers_bank import bank
 from tests.attacks.parsers_files import files
+from tests.attacks.parsers_network import network
 from tests.attacks.parsers_scoring import scoring
 from tests.attacks.parsers_shared import shared
 from tests.attacks.parsers_trees import trees
@@ -471,5 +472,6 @@ def _reply(data: bytes) -> object:
 @cache
 def all_parsers() -> dict[str, Parser]:
     """Every entry, by name."""
-    made = [*wire(), *crypto(), *roles(), *shared(), *trees(), *scoring(), *documents(), *files(), *control(), *bank()]
+    made = [*wire(), *crypto(), *roles(), *shared(), *trees(), *network(), *scoring(), *documents(), *files(),
+            *control(), *bank()]
     return {parser.name: parser for parser in made}

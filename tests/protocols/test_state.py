@@ -20,11 +20,12 @@ def test_plain_values_come_back(state):
 
 @pytest.mark.parametrize("array", [
     np.arange(12, dtype=np.uint64).reshape(2, 6), np.zeros((2, 0), np.uint64), np.array([-1.5, np.inf]),
-    np.arange(10)[::2],
+    np.arange(10)[::2], np.array(3.5), np.zeros((0,)),
 ])
 def test_arrays_come_back_writable(array):
     back = unpack(pack({"a": array, "b": b"x"}))
     assert np.array_equal(back["a"], array) and back["a"].dtype == array.dtype and back["b"] == b"x"
+    assert back["a"].shape == array.shape
     assert back["a"].flags.writeable
 
 

@@ -1,0 +1,128 @@
+"""The bank's module above the source layer, and its optimiser: the only module of the product that imports torch.
+
+Whatever the seed is used for repeats: start weights, and the randomness of each step (dropout), which is seeded by the
+step's number, so that nothing of it needs to be kept between steps.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from protocols.errors import ConfigError, DataError
+from protocols.network.bank_rows import BankRows
+from protocols.network.settings import CLIP_BITS, NetworkSettings
+
+Head = Callable[[int], nn.Module]
+"""Of a number of inputs m: a module from (n, m) to (n,) or (n, 1), the log-odds of an event."""
+CLIP = 2.0**CLIP_BITS
+
+
+def perceptron(hidden: tuple[int, ...]) -> Head:
+    """Fully connected layers with ReLU between them."""
+
+    def build(inputs: int) -> nn.Module:
+        sizes = (inputs, *hidden)
+        layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(a, b), nn.ReLU())]
+        return nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+
+    return build
+
+
+class Tower(nn.Module):
+    """Embeddings of the bank's categorical columns beside its numeric ones and Z, and a head over all of them."""
+
+    def __init__(self, head: Head, inputs: int, levels: tuple[int, ...], size: int):
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(count, size) for count in levels)
+        self.head = head(inputs + size * len(levels))
+
+    def forward(self, z: torch.Tensor, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        """(n, width), (n, d), (n, c) -> log-odds (n,)."""
+        looked_up = [table(categories[:, place]) for place, table in enumerate(self.tables)]
+        return self.head(torch.cat([z, numeric, *looked_up], dim=1)).reshape(len(z))
+
+
+class Learner:
+    """The tower, its Adam and the bank's rows. Rows are named by number, embeddings are float64 (rows, width)."""
+
+    def __init__(self, rows: BankRows, settings: NetworkSettings, head: Head | None = None):
+        self._seed = settings.seed
+        self._labels, self._numeric = _floats(rows.labels), _floats(rows.numeric)
+        self._categories = torch.from_numpy(rows.categories.astype(np.int64))
+        self._loss = nn.BCEWithLogitsLoss()
+        with _seeded(self._seed << 32):
+            self._tower = Tower(head or perceptron(settings.hidden), settings.width + rows.numeric.shape[1],
+                                rows.levels, settings.embedding_size)
+        if not list(self._tower.parameters()):
+            raise ConfigError("expected a module with parameters above the source layer, got one without")
+        self._adam = torch.optim.Adam(self._tower.parameters(), settings.learning_rate,
+                                      weight_decay=settings.weight_decay)
+
+    def _outputs(self, z: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        places = torch.from_numpy(rows.astype(np.int64))
+        return self._tower(z, self._numeric[places], self._categories[places])
+
+    def step(self, z: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
+        """One step of Adam on the mean loss of these rows; before it, the gradient of that mean by Z, float64
+        (rows, width), every row's own part clipped to ±CLIP. `number`: of the step, from 1."""
+        given = _floats(z).requires_grad_()
+        self._tower.train()
+        self._adam.zero_grad()
+        with _seeded((self._seed << 32) + number):
+            self._loss(self._outputs(given, rows), self._labels[torch.from_numpy(rows)]).backward()
+        self._adam.step()
+        found = np.zeros(z.shape) if given.grad is None else given.grad.numpy().astype(np.float64)
+        if not np.isfinite(found).all():
+            raise DataError("expected finite gradients of the bank's module, got others; take a smaller learning_rate")
+        return np.clip(found, -CLIP / len(rows), CLIP / len(rows))
+
+    def scores(self, z: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Log-odds float64 (rows,), without dropout and the like."""
+        self._tower.eval()
+        with torch.no_grad():
+            return self._outputs(_floats(z), rows).numpy().astype(np.float64)
+
+    def loss(self, z: np.ndarray, rows: np.ndarray) -> float:
+        """Mean log-loss."""
+        with torch.no_grad():
+            return float(self._loss(_floats(self.scores(z, rows)), self._labels[torch.from_numpy(rows)]))
+
+    # -- state
+
+    def module_state(self) -> dict[str, np.ndarray]:
+        """Parameters and buffers of the tower, by name."""
+        return {name: np.array(value.numpy()) for name, value in self._tower.state_dict().items()}
+
+    def load_module(self, state: dict[str, np.ndarray]) -> None:
+        """Inverse of `module_state`."""
+        self._tower.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+
+    def optimiser_state(self) -> dict[str, np.ndarray]:
+        """Adam's moments and counts, by number of the parameter and name."""
+        kept = self._adam.state_dict()["state"]
+        return {f"{number}.{name}": np.array(value.numpy()) for number, entry in kept.items()
+                for name, value in entry.items()}
+
+    def load_optimiser(self, state: dict[str, np.ndarray]) -> None:
+        """Inverse of `optimiser_state`."""
+        entries: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in state.items():
+            number, name = key.split(".", 1)
+            entries.setdefault(int(number), {})[name] = torch.from_numpy(np.array(value))
+        self._adam.load_state_dict(self._adam.state_dict() | {"state": entries})
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """torch's generator seeded for one block, and as before after it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _floats(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
