@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from tests.packaging.project import PACKAGES, PYPROJECT, ROOT, imported_roots, sources
 
 TABLES = {"dependencies", "build", "dev", "network", "postgresql", "redis"}
-EXTRAS = {"psycopg", "redis"}  # imported only where a node asks for them
+EXTRAS = {"psycopg", "redis", "torch"}  # imported only where a node asks for them
 LINE = re.compile(r'^\s*(?:(?P<table>[a-z]+) = \[)?"(?P<requirement>[^"]+)"[\],]*\s*(?P<comment>#.*)?$')
 
 

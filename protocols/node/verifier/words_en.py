@@ -114,6 +114,18 @@ WORDS_EN: dict[str, Any] = {
             "scores of training people, as plan and policy allowed and counted",
             "the columns behind them; each further opening of the same people tells more of them",
         ),
+        "embeddings": (
+            "the numbers that a network's source layer makes of each training person's columns of {source}, every epoch",
+            "the columns and the weights behind them",
+        ),
+        "network.epoch": (
+            "whether the training of a network goes on after an epoch",
+            "the loss that says so",
+        ),
+        "source.weights": (
+            "the weights of a network's source layer over the receiver's own columns",
+            "labels and the rest of the network",
+        ),
         "tree.sums": (
             "sums of gradients and hessians over each bin of {source}'s columns, of groups of at least 20 rows a bin",
             "which people are in a bin, and any person's label to the other side",
@@ -173,6 +185,9 @@ WORDS_EN: dict[str, Any] = {
         "scores.test": "parts of scores, test people",
         "scores.batch": "parts of scores, scored people",
         "scores.training": "scores of training people",
+        "embeddings": "embeddings, training people",
+        "network.epoch": "end of an epoch",
+        "source.weights": "weights of the source layer",
         "tree.sums": "sums over bins for trees",
         "tree.sides": "sides of splits, training people",
         "shared.calibration": "scores of a shared model",

@@ -107,6 +107,18 @@ WORDS_ZH: dict[str, Any] = {
             "训练样本的分数，在计划与策略允许的范围内并计入次数",
             "背后的各列；对同一批人每多公开一次，就会多透露一些",
         ),
+        "embeddings": (
+            "网络的源层由{source}的列为每个训练样本算出的数值，每轮一次",
+            "其背后的列与权重",
+        ),
+        "network.epoch": (
+            "网络训练在一轮之后是否继续",
+            "据以判断的损失",
+        ),
+        "source.weights": (
+            "网络源层中对应接收方自己各列的权重",
+            "标签以及网络的其余部分",
+        ),
         "tree.sums": (
             "{source}各列每个分箱上的梯度与二阶导之和，所属分组每个分箱平均不少于 20 行",
             "每个分箱里是哪些人；任何人的标签不为另一方所知",
@@ -165,6 +177,9 @@ WORDS_ZH: dict[str, Any] = {
         "scores.test": "测试样本分数的部分值",
         "scores.batch": "被评分者分数的部分值",
         "scores.training": "训练样本的分数",
+        "embeddings": "训练样本的嵌入",
+        "network.epoch": "一轮训练结束",
+        "source.weights": "源层的权重",
         "tree.sums": "用于树的分箱求和",
         "tree.sides": "训练样本在分裂中的去向",
         "shared.calibration": "共享模型的分数",
