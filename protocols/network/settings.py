@@ -89,7 +89,7 @@ class NetworkConfig:
     cache_bytes: int = 1 << 26
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Partition:
     """Row numbers: disjoint batches, the same in every epoch, and the rows that only decide when to stop."""
 

@@ -115,7 +115,7 @@ WORDS_EN: dict[str, Any] = {
             "the columns behind them; each further opening of the same people tells more of them",
         ),
         "embeddings": (
-            "the numbers that a network's source layer makes of each training person's columns of {source}, every epoch",
+            "numbers that a network's source layer makes of each training person's columns of {source}, every epoch",
             "the columns and the weights behind them",
         ),
         "network.epoch": (
