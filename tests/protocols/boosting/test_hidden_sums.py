@@ -116,7 +116,7 @@ def test_shares_and_hidden_vectors_look_uniform():
     for sample, prime in ((words, KEPT[0]), (both.own[:, 0].ravel(), KEPT[0]), (both.shares[:, 1].ravel(), KEPT[1])):
         counts = np.bincount((sample.astype(float) / prime * 16).astype(int), minlength=16)
         expected = len(sample) / 16
-        assert ((counts - expected) ** 2 / expected).sum() < 45  # chi-square, 15 degrees: 1e-4
+        assert ((counts - expected) ** 2 / expected).sum() < 60  # chi-square, 15 degrees: 2e-7
 
 
 def test_every_answer_has_a_mask_of_its_own():

@@ -91,7 +91,7 @@ def test_noise_has_the_deviation_that_is_stated(noise) -> None:
 def test_start_weights_of_both_sides_make_embeddings_near_one() -> None:
     for columns in (4, 30, 250):
         scales = Scales.of(10, columns, NetworkSettings(width=4))
-        parts = [layer.own_part(columns, 4, scales) for _ in range(2)]
+        parts = [layer.own_part(columns, 256, scales) for _ in range(2)]  # enough of them to have a variance
         total = RING.to_float(RING.add(*parts)) / 2.0**scales.weight
         assert 0.5 < total.var() * columns < 2 and abs(total.mean()) < 0.5 / math.sqrt(columns)
 

@@ -25,8 +25,10 @@ from protocols.scorecard.training import BACKWARD, TrainingConfig, even_start
 from protocols.scorecard.whitening import Whitening
 from tests.protocols.scorecard.problems import accelerated
 from tests.protocols.scorecard.simulator import Network, drive_all
-from tests.protocols.scorecard.test_training import GRID_DOUBT, PRECISION
+from tests.protocols.scorecard.test_training import PRECISION
 from tests.protocols.scorecard.test_training_many import Recorded, flipped
+
+DOUBT = 0.06  # relative; the flood of the opened norms moves the estimate of a few hundred rows: 4 % were seen
 
 UNIT = 2.0**fixed.FEATURE_BITS
 
@@ -167,7 +169,7 @@ def assert_the_pooled_model(task: Banks, roles: dict) -> None:
     results, pooled = {name: role.result() for name, role in roles.items()}, Pooled(task)
     assert len({r.grid for r in results.values()}) == len({r.rows for r in results.values()}) == 1
     grid = results["bank-0"].grid
-    assert grid in {fixed.eigenvalue_grid(pooled.eigenvalue() * (1 + d)) for d in (-2 * GRID_DOUBT, 0, 2 * GRID_DOUBT)}
+    assert grid in {fixed.eigenvalue_grid(pooled.eigenvalue() * (1 + d)) for d in (-DOUBT, 0, DOUBT)}
     expected, width = pooled.trained(grid), task.constants + task.bank.shape[1]
     for index, bank in enumerate(task.banks):
         own, unit = results[bank].own, pooled.units[index]
