@@ -38,6 +38,9 @@ def test_equals_scikit_learn(n, d, l2, seed):
 def test_gradient_vanishes_at_the_fit(n, d, l2, seed):
     features, labels = sample(n, d, seed)
     fitted = logistic.fit(features, labels, l2)
+    assert fitted.converged or l2 == 0.0  # a few rows that a line separates have no fit without a ridge
+    if not fitted.converged:
+        return
     residual = fitted.probability(features) - labels
     gradient = features.T @ residual / n + l2 * fitted.coefficients
     assert abs(residual.mean()) < 1e-7 and np.abs(gradient).max() < 1e-7
