@@ -27,7 +27,8 @@ from protocols.boosting.sampling import SEED_BYTES
 from protocols.boosting.settings import BoostingSettings, widths
 from protocols.crypto.ring import Array
 from protocols.errors import MalformedMessage
-from protocols.role import Message, Role
+from protocols.role import Message
+from protocols.scorecard.stepwise import Stepwise
 from protocols.state import pack, unpack
 
 BATCH = 64
@@ -60,13 +61,13 @@ def vectors_of_a_tree(depth: int) -> int:
     return 2 ** depth
 
 
-class LabelBooster(Role):
+class LabelBooster(Stepwise):
     """`result`: the trees, every split numbered; what a platform's numbers stand for only the platform knows."""
 
     def __init__(self, data: LabelData, config: LabelConfig):
         self._data, self._config = data, config
         self._binned = Binned(data.codes, tuple(one.bins for one in data.columns)) if data.columns else None
-        self._s: dict = {"due": "shape", "shape": b"", "nonce": b"", "used": 0, "batches": 0}
+        self._s: dict = {"expect": "shape", "shape": b"", "nonce": b"", "used": 0, "batches": 0}
         self._fresh: dict[str, bytes] = {}
         self._grower: Grower | None = None
         self._veil: Veil | None = None
@@ -84,19 +85,11 @@ class LabelBooster(Role):
     @property
     def expects(self) -> str | None:
         """The platform, until the trees are there."""
-        return None if self._s["due"] is None else self._config.platform
-
-    def handle(self, message: Message) -> list[Message]:
-        """Take the one message that may come now; MalformedMessage for any other, which changes nothing."""
-        due = self._s["due"]
-        if due is None or (message.peer, message.kind) != (self._config.platform, due):
-            raise MalformedMessage(f"boosting: expected {due or 'nothing more'} from {self._config.platform}, got "
-                                   f"{message.kind} from {message.peer}")
-        return getattr(self, f"_on_{due}")(message.payload)
+        return None if self._s["expect"] is None else self._config.platform
 
     def result(self) -> Trees | None:
         """The trees, once the training has ended."""
-        return self._grower.model() if self._s["due"] is None and self._grower else None
+        return self._grower.model() if self._s["expect"] is None and self._grower else None
 
     @property
     def progress(self) -> tuple[int, int] | None:
@@ -107,7 +100,7 @@ class LabelBooster(Role):
 
     def _on_shape(self, payload: bytes) -> list[Message]:
         shape = Shape.from_bytes(payload, len(self._data.labels))
-        self._s |= {"shape": payload, "nonce": os.urandom(SEED_BYTES), "due": "veil"}
+        self._s |= {"shape": payload, "nonce": os.urandom(SEED_BYTES), "expect": "veil"}
         self._grower = Grower(self._config.settings, self._data.labels, self._candidates(shape), self._data.seed,
                               self._data.validation)
         return [self._message("begin", self._begin().to_bytes())]
@@ -159,17 +152,17 @@ class LabelBooster(Role):
             theirs = [Split(one.column, one.bin, one.missing_left) for one in wanted.splits
                       if one.party != self._config.party]
             if theirs:
-                self._s["due"] = "sides"
+                self._s["expect"] = "sides"
                 return [self._message("splits", splits_bytes(theirs))]
             self._grower.take_sides(np.stack([self._own_side(one) for one in wanted.splits]))
-        self._s["due"] = None
+        self._s["expect"] = None
         return [self._message("end", b"")]
 
     def _ask_sums(self, wanted: Sums) -> list[Message]:
         drawn, count = self._drawn(wanted), len(wanted)
         if len(self._shares) < count:
             return self._ask_secrets()
-        self._s["due"] = "sums"
+        self._s["expect"] = "sums"
         self._masks = self._masks or Masks(self._public())
         vectors = (wanted.vector(at) for at in range(count))
         hidden = self._masks.hidden(vectors, np.stack(self._pads[:count]), self._room())
@@ -188,7 +181,7 @@ class LabelBooster(Role):
         self._fresh[f"pads.{self._s['batches']}"] = self._waiting.pads.tobytes()
         self._fresh[f"keys.{self._s['batches']}"] = self._waiting.keys.tobytes()
         self._pads += list(self._waiting.pads)
-        self._s |= {"batches": self._s["batches"] + 1, "due": "corrections"}
+        self._s |= {"batches": self._s["batches"] + 1, "expect": "corrections"}
         return [self._message("secrets", request(self._public(), self._waiting))]
 
     def _spend(self, count: int) -> None:
@@ -261,13 +254,13 @@ class LabelBooster(Role):
             return
         grower = {name.removeprefix("grower."): value for name, value in told.items() if name.startswith("grower.")}
         self._grower = Grower.resume(grower)
-        if self._s["due"] == "veil":
+        if self._s["expect"] == "veil":
             return
         self._veil = Veil.from_bytes(self._piece("veil"), self._bins())
         self._restore_secrets()
 
     def _restore_secrets(self) -> None:
-        answered = self._s["batches"] - (self._s["due"] == "corrections")
+        answered = self._s["batches"] - (self._s["expect"] == "corrections")
         pads = [one for number in range(self._s["batches"]) for one in self._ternary(f"pads.{number}", PAD_DEGREE)]
         self._pads = pads[self._s["used"]:]
         shares = [one for number in range(answered) for one in np.frombuffer(
