@@ -11,7 +11,8 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 from protocols.errors import ConfigError
 from protocols.node import protection
 from protocols.node.key_secret import KeysConfig
-from protocols.plan import Name, Strict, first_problem
+from protocols.plan import Name
+from protocols.strict import Strict, first_problem
 
 CONFIG_VARIABLE = "SEALSCORE_COORDINATOR"
 DEFAULT_CONFIG = Path("coordinator.toml")

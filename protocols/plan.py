@@ -8,37 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from protocols.canonical import canonical_json, parse_canonical_json
-from protocols.errors import ConfigError, MalformedMessage
+from protocols.errors import MalformedMessage
+from protocols.strict import Strict, first_problem
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 MAX_PLAN_BYTES = 256 * 1024
 MOST_BANKS = 60
 MOST_POLISH = 3
-
-
-class Strict(BaseModel):
-    """Immutable, and refuses what it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def from_toml_text(cls, text: str, source: str = "settings") -> Self:
-        """Parse and validate TOML; ConfigError names `source` and the setting."""
-        try:
-            return cls.model_validate(tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{source}: not valid TOML ({error})") from None
-        except RecursionError:
-            raise ConfigError(f"{source}: not valid TOML (values nested too deeply)") from None
-        except ValidationError as error:
-            raise ConfigError(f"{source}: {first_problem(error)}") from None
 
 
 class PartyPlan(Strict):
@@ -246,14 +228,6 @@ def utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         raise MalformedMessage("text that cannot be written as UTF-8") from None
-
-
-def first_problem(error: ValidationError) -> str:
-    """One sentence out of pydantic's list: which settings, what is wrong with them (three at most), how many more."""
-    problems = error.errors(include_url=False, include_input=False)
-    told = [f"setting {'.'.join(map(str, p['loc'])) or 'the whole'}: {p['msg']}" for p in problems[:3]]
-    more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-    return "; ".join(told) + more
 
 
 def agreement_bytes(run: str, plan: Plan, statements: dict[str, str]) -> bytes:

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from protocols.errors import MalformedMessage, PolicyRefused
-from protocols.plan import MOST_POLISH, Column, Name, Plan, Strict, canonical_json
+from protocols.plan import MOST_POLISH, Column, Name, Plan, canonical_json
+from protocols.strict import Strict
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Level = Literal["C1", "C2"]

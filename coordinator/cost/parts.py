@@ -13,7 +13,7 @@ from coordinator.cost import sizes
 from protocols.crypto.layout import Layout, LayoutName
 from protocols.crypto.params import DEGREE
 from protocols.errors import ConfigError
-from protocols.plan import Strict, first_problem
+from protocols.strict import Strict, first_problem
 
 DEFAULT = Path(__file__).with_name("calibration.json")
 TILE_BYTES = 2 * 8 * DEGREE  # one transformed polynomial of a matrix

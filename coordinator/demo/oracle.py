@@ -34,12 +34,13 @@ from parties.runtime.tables import Table, TableConfig, load_table
 from protocols.binning.encoder import Encoder
 from protocols.errors import ConfigError, DataError
 from protocols.node import cli
-from protocols.plan import Plan, first_problem
+from protocols.plan import Plan
 from protocols.psi.identifiers import normalise_set
 from protocols.psi.slices import CALIBRATION, TEST, TRAIN, slice_of
 from protocols.scorecard import evaluation, logistic
 from protocols.scorecard.calibration import calibrate
 from protocols.scorecard.whitening import Whitening
+from protocols.strict import first_problem
 
 app = typer.Typer(add_completion=False)
 SLICES = {"train": TRAIN, "calibration": CALIBRATION, "test": TEST}

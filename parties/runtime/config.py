@@ -12,8 +12,9 @@ from parties.runtime.tables import TableConfig
 from protocols.errors import ConfigError
 from protocols.node import protection
 from protocols.node.key_secret import KeysConfig
-from protocols.plan import Name, Strict
+from protocols.plan import Name
 from protocols.policy import Policy
+from protocols.strict import Strict
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\-\[\]:]+:[0-9]{1,5}$")]

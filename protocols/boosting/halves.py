@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import StrictBool, model_validator
 
 from protocols.boosting.model import Document, Forest, Name, Number, PlacedSplit, Real, Trees
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 
 class Cut(Strict):

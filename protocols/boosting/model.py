@@ -16,7 +16,7 @@ from pydantic import Field, FiniteFloat, StrictBool, StrictInt, StrictStr, Valid
 from protocols.boosting.settings import MOST_DEPTH
 from protocols.errors import MalformedMessage
 from protocols.json_object import json_object
-from protocols.plan import Strict, first_problem
+from protocols.strict import Strict, first_problem
 
 LEAF = -1
 _Whole = tuple[Annotated[StrictInt, Field(ge=LEAF, lt=2**31)], ...]

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 ROWS_PER_BIN = 20
 MOST_DEPTH = 8

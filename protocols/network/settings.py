@@ -12,9 +12,9 @@ from pydantic import Field
 from protocols.commons.privacy import epsilon
 from protocols.crypto.fixed_point import TruncationBudget
 from protocols.errors import ConfigError, ProtocolError
-from protocols.plan import Strict
 from protocols.scorecard.layout import FEATURE_BITS
 from protocols.scorecard.opened import FLOOD_BITS, VECTOR_BITS
+from protocols.strict import Strict
 
 COLUMN_BOUND_BITS = 8  # |x| < 2^8, of whitened columns
 CLIP_BITS = 3  # a row's gradient by its embedding is clipped to 2^3 in each entry: logistic loss rarely comes near

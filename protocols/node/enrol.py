@@ -23,7 +23,8 @@ from pydantic import Field, StringConstraints, ValidationError
 from protocols.crypto.identity import IdentityKey, fingerprint, grouped, verify
 from protocols.errors import TrustError
 from protocols.node.tls import URI_PREFIX
-from protocols.plan import Name, Strict, canonical_json, first_problem
+from protocols.plan import Name, canonical_json
+from protocols.strict import Strict, first_problem
 
 CONTEXT, SUPERNODE_CONTEXT = b"sealscore join request v1", b"sealscore supernode key v1"
 COORDINATOR = "coordinator"

@@ -20,7 +20,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from protocols.errors import ConfigError, TrustError
 from protocols.node.sealed_file import check_passphrase
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 MAX_SECRET_BYTES = 4096
 

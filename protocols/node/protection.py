@@ -27,7 +27,7 @@ from protocols.errors import ConfigError, TrustError, UsageError
 from protocols.node.key_secret import KeysConfig, obtain
 from protocols.node.private_files import read_private_bytes, replace_private, sync_folder, write_private
 from protocols.node.sealed_file import SALT_BYTES, derived_key
-from protocols.plan import first_problem
+from protocols.strict import first_problem
 
 KEY_FILES = tuple(Path(name) for name in ("identity/identity.key", "tls/node.key", "tls/next.key",
                                           "flower/supernode.key", "flower/next.key"))

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from parties.bank.decision.values import Columns, Count, Fen, Instant, Label, Province, Whole
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 Purpose = Literal[
     "consumption", "education", "medical", "renovation", "travel", "business", "securities", "virtual-currency"

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from parties.bank.decision.values import Count, Fen, Instant, Label, Number, Person, Probability, Text
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 ScoreStatus = Literal["answered", "unavailable", "refused", "not-asked"]
 ConsentStatus = Literal["valid", "expired", "used", "off", "unknown"]

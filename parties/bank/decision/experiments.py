@@ -18,7 +18,8 @@ from pydantic import AfterValidator, Field, PlainSerializer, StringConstraints, 
 
 from parties.bank.decision.products import Share, unique_names
 from parties.bank.decision.values import Text, Whole
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 Salt = Annotated[str, StringConstraints(min_length=4, max_length=64)]
 Salts = Annotated[Mapping[Name, Salt], Field(max_length=32), AfterValidator(MappingProxyType),

@@ -18,7 +18,8 @@ from parties.bank.decision.pricing import EXACT
 from parties.bank.decision.products import Positive, Share, unique_names
 from parties.bank.decision.record import FundingShare
 from parties.bank.decision.values import Count, Fen, Province, Whole
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 Verdict = Literal[
     "funds", "product-not-funded", "province-not-served", "provident-fund-too-short", "risk-too-high",

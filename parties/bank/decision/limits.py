@@ -17,7 +17,8 @@ from pydantic import Field, model_validator
 from parties.bank.decision.pricing import EXACT
 from parties.bank.decision.products import Positive, Product, Share, unique_names
 from parties.bank.decision.values import Count, Fen, Number, Text
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 Change = Literal["initial", "refused", "raised", "seasonal", "cut", "frozen", "thawed", "unchanged"]
 Multiple = Annotated[Number, Field(ge=0, le=100)]

@@ -10,7 +10,7 @@ from parties.bank.decision.limits import LimitPolicy
 from parties.bank.decision.pricing import PricingPolicy, annual_cost
 from parties.bank.decision.products import Product, Products
 from protocols.errors import ConfigError
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 FILES = ("products.toml", "pricing.toml", "limits.toml", "partners.toml", "experiments.toml")
 

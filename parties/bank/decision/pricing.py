@@ -17,7 +17,8 @@ from pydantic import Field, model_validator
 from parties.bank.decision.products import DailyRate, Product, Share, unique_names
 from parties.bank.decision.record import Installment
 from parties.bank.decision.values import Number
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 EXACT = Context(prec=50)
 ONE = 10**18  # rates as whole numbers: `Number` has at most 18 decimal places

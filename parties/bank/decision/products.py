@@ -7,7 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from parties.bank.decision.values import Fen, Number, Province, Text, Whole
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 Repayment = Literal["equal-principal", "equal-installment", "interest-first"]
 Misfit = Literal["amount-below-minimum", "amount-above-maximum", "amount-not-a-step", "term-not-offered",

@@ -18,7 +18,8 @@ from parties.bank.decision.record import Reason
 from parties.bank.decision.values import Text
 from parties.bank.decision.view import FIELDS, View
 from protocols.errors import ConfigError
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 MOST = 4
 RULE_WEIGHT = Decimal(1000)  # above all points of a scorecard

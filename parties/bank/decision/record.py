@@ -11,7 +11,8 @@ from parties.bank.decision.context import Context
 from parties.bank.decision.values import Count, Fen, Instant, Label, Number, Text
 from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.errors import MalformedMessage
-from protocols.plan import Name, Strict, first_problem
+from protocols.plan import Name
+from protocols.strict import Strict, first_problem
 
 Outcome = Literal["approved", "declined", "referred", "insufficient-data", "deferred"]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -32,7 +32,8 @@ from parties.bank.decision.reasons import Texts
 from parties.bank.decision.values import Label
 from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.errors import ConfigError, MalformedMessage
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_FILES = 64

@@ -19,7 +19,8 @@ from parties.bank.decision import intervals
 from parties.bank.decision.experiments import Experiment, Experiments, covers, expected_arm
 from parties.bank.decision.intervals import Interval, Moments
 from parties.bank.decision.values import Fen, Number, Person
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 Metric = Literal["approved", "bad-of-loans", "limit-fen", "amount-fen", "daily-rate-of-loans"]
 CONDITIONAL: frozenset[Metric] = frozenset({"bad-of-loans", "daily-rate-of-loans"})

@@ -23,7 +23,7 @@ from parties.bank.lending.book import Loans
 from parties.bank.lending.results import results
 from parties.bank.store import Reader, Store, Unit
 from parties.bank.store.decisions import Line
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 Number = Annotated[int, Whole, Field(ge=0)]
 

@@ -14,7 +14,7 @@ from parties.bank.decision.values import Whole
 from parties.bank.lending.errors import LoanRefused
 from parties.bank.lending.terms import Funder, Terms
 from protocols.errors import UsageError
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 Hours = Annotated[int, Whole, Field(ge=1, le=8760)]
 

@@ -16,7 +16,8 @@ from parties.bank.lending.errors import LoanRefused
 from parties.bank.lending.parts import Parts
 from parties.bank.lending.schedule import schedule
 from parties.bank.lending.terms import Terms
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 Kind = Literal["accept", "withdraw", "draw", "cancel", "repay", "write-off"]
 MAX_MOVEMENT_BYTES = 16 * 1024

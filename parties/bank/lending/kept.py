@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.errors import MalformedMessage
-from protocols.plan import Strict, first_problem
+from protocols.strict import Strict, first_problem
 
 Kept = TypeVar("Kept", bound=Strict)
 

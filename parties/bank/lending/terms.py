@@ -13,7 +13,8 @@ from parties.bank.decision.record import Digest
 from parties.bank.decision.values import Fen, Instant, Label, Number, Person, Whole
 from parties.bank.lending import kept
 from parties.bank.lending.amounts import UNIT, scaled
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 MAX_TERMS_BYTES = 16 * 1024
 Rate = Annotated[DailyRate, Field(decimal_places=18)]

@@ -25,7 +25,8 @@ from parties.bank.lending.terms import Terms
 from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.crypto.identity import IdentityKey, verify
 from protocols.errors import MalformedMessage, TrustError, UsageError
-from protocols.plan import Name, Strict, first_problem
+from protocols.plan import Name
+from protocols.strict import Strict, first_problem
 
 CONTEXT = b"sealscore loan voucher v1"
 SEALED = b"sealscore sealed voucher 1\n"

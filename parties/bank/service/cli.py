@@ -26,7 +26,7 @@ from parties.runtime.oversight_cli import ConfigArgument, JsonOption
 from protocols.errors import UsageError
 from protocols.node import core_dumps, protection
 from protocols.node.identity_files import load_identity
-from protocols.plan import first_problem
+from protocols.strict import first_problem
 
 TERMINAL = "terminal"
 MOST_FILE_BYTES = 1024 * 1024

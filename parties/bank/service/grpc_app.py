@@ -27,7 +27,7 @@ from parties.bank.service.refusals import BadRequest, Refusal
 from parties.bank.service.use_cases import UseCases
 from protocols.canonical import canonical_json
 from protocols.errors import ConfigError
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Applications"]
 CODES = {

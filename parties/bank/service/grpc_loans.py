@@ -14,7 +14,7 @@ from parties.bank.service.callers import Caller
 from parties.bank.service.grpc_shapes import Told, apart, read
 from parties.bank.service.loan_cases import Kind, LoanCases
 from parties.bank.service.refusals import Unprocessable
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 LOANS = pb.DESCRIPTOR.services_by_name["Loans"]
 LoanCall = Callable[[LoanCases, Caller, Told], Awaitable[BaseModel | Message]]

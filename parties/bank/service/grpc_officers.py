@@ -12,7 +12,8 @@ from parties.bank.service import officers_pb2 as pb
 from parties.bank.service.assembly import Service
 from parties.bank.service.callers import Caller
 from parties.bank.service.grpc_shapes import Told, apart, read
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 OFFICERS = pb.DESCRIPTOR.services_by_name["Officers"]
 OfficerCall = Callable[[Service, Caller, Told], Awaitable[BaseModel]]

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from pydantic import BaseModel, ValidationError
 
 from parties.bank.service.refusals import Unprocessable
-from protocols.plan import first_problem
+from protocols.strict import first_problem
 
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R", bound=Message)

@@ -27,7 +27,7 @@ from parties.bank.store.errors import Conflict
 from parties.runtime.config import LoadedParty
 from parties.runtime.oversight_cli import ConfigArgument, JsonOption, who
 from protocols.errors import UsageError
-from protocols.plan import first_problem
+from protocols.strict import first_problem
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="kept with the change")]
 

@@ -9,7 +9,8 @@ from parties.bank.decision.application import Bureau, ConsentReference, Customer
 from parties.bank.decision.limits import Change
 from parties.bank.decision.record import Digest, Offer, Outcome, Reason
 from parties.bank.decision.values import Count, Fen, Instant, Label, Number, Person, Province, Whole
-from protocols.plan import Name, Strict
+from protocols.plan import Name
+from protocols.strict import Strict
 
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{8,64}$")]
 Why = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{3,200}$")]

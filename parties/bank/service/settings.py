@@ -14,7 +14,8 @@ from parties.bank.service.throttle import Rate
 from parties.bank.store.settings import StoreConfig
 from parties.runtime.config import Address, LoadedParty
 from protocols.errors import ConfigError
-from protocols.plan import Name, Strict, first_problem
+from protocols.plan import Name
+from protocols.strict import Strict, first_problem
 
 ModelId = Annotated[str, StringConstraints(pattern=r"^m-[0-9a-f]{16}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -13,7 +13,7 @@ from parties.runtime.config import LoadedParty
 from protocols.errors import ConfigError
 from protocols.node.at_rest import decisions_box
 from protocols.node.identity_files import load_identity
-from protocols.plan import Strict, first_problem
+from protocols.strict import Strict, first_problem
 
 Part = TypeVar("Part", bound=Strict)
 

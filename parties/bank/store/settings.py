@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from pydantic import Field
 
-from protocols.plan import Strict
+from protocols.strict import Strict
 
 _DAY = timedelta(days=1)
 _YEAR_DAYS = 366  # a year of retention is never shorter than one
