@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from protocols.errors import PolicyRefused
-from protocols.plan import Plan
+from protocols.plan import ModelKind, Plan
 
 Seat = Literal["bank", "first bank", "platform", "first platform"]
 Rows = Literal["aligned", "training", "calibration", "test", "scored"]
@@ -57,6 +57,7 @@ class Kind:
     in_parts: bool = False  # comes in several messages that add up; any other is opened once to each learner
     when: Callable[[Plan], bool] = _always  # of which plans, if not all
     release: Literal["owner", "shared"] | None = None  # of the model's weights; None: whatever becomes of them
+    model: ModelKind | None = None  # of which models, if not of all
 
 
 TABLE = (
@@ -71,17 +72,17 @@ TABLE = (
     Kind("woe.counts", "train", "encode", "how many training rows of each of the receiver's bins have label 1, noised "
          "if the plan says so", (("bank", "platform"),), "training", False, "woe", when=_woe),
     Kind("scale", "train", "train", "number of training rows and size of the own columns, as powers of √2",
-         BETWEEN_BANKS, "training", False, "scorecard"),
+         BETWEEN_BANKS, "training", False, "scorecard", model="scorecard"),
     Kind("step.norms", "train", "train", "two norms of the power iteration, of all parties together",
-         (("platform", "first bank"),), "training", False, "scorecard"),
+         (("platform", "first bank"),), "training", False, "scorecard", model="scorecard"),
     Kind("step.size", "train", "train", "the step size, a power of √2",
-         (("first bank", "platform"), ("first bank", "bank")), "training", False, "scorecard"),
+         (("first bank", "platform"), ("first bank", "bank")), "training", False, "scorecard", model="scorecard"),
     Kind("coefficients", "train", "train", "the coefficients of the receiver's own columns",
          (("first bank", "platform"), ("first platform", "bank")), "training", False, "scorecard",
-         release="owner"),
+         release="owner", model="scorecard"),
     Kind("scores.training", "train", "train", "the score of each training row, to 2^-16: in polish of all parties "
          "together, in the open-score variant the platform's part in a direction that nobody knows; as often as the "
-         "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores, release="owner"),
+         "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores, release="owner", model="scorecard"),
     Kind("embeddings", "train", "train", "the numbers that the source layer makes of each training row's columns, in "
          "every epoch, noised if the settings say so", TO_BANK, "training", True, "network", in_parts=True,
          when=_no_plan_yet),
@@ -91,23 +92,34 @@ TABLE = (
     Kind("source.weights", "train", "train", "the weights of the source layer over the receiver's own columns",
          (("bank", "platform"),), "training", False, "network", release="owner", when=_no_plan_yet),
     Kind("tree.sums", "train", "train", "sums of gradients and hessians over each bin of the giver's columns, for a "
-         "node of at least 20 rows a bin", TO_BANK, "training", False, "boosting", in_parts=True, when=_no_plan_yet),
+         "node of at least 20 rows a bin", TO_BANK, "training", False, "boosting", in_parts=True, model="boosting"),
+    Kind("tree.splits", "train", "train", "which of the receiver's columns and bins won a split, and where missing "
+         "values go", (("bank", "platform"),), "training", False, "boosting", in_parts=True, model="boosting"),
     Kind("tree.sides", "train", "train", "on which side of a split by the giver's columns each training row is",
-         TO_BANK, "training", True, "boosting", in_parts=True, when=_no_plan_yet),
+         TO_BANK, "training", True, "boosting", in_parts=True, model="boosting"),
+    Kind("tree.kept", "train", "evaluate", "how many of the receiver's splits the model keeps",
+         (("bank", "platform"),), "training", False, "boosting", model="boosting"),
+    Kind("sides.calibration", "train", "evaluate", "on which side of each kept split by the giver's columns each "
+         "calibration row is", TO_BANK, "calibration", True, "boosting", in_parts=True, model="boosting"),
+    Kind("sides.test", "train", "evaluate", "on which side of each kept split by the giver's columns each test row is",
+         TO_BANK, "test", True, "boosting", in_parts=True, model="boosting"),
     Kind("scores.calibration", "train", "evaluate", "the platforms' part of the score of each calibration row, in "
-         "steps of 1/32", TO_BANK, "calibration", True, "scorecard", release="owner"),
+         "steps of 1/32", TO_BANK, "calibration", True, "scorecard", release="owner", model="scorecard"),
     Kind("scores.test", "train", "evaluate", "the platforms' part of the score of each test row, in steps of 1/32",
-         TO_BANK, "test", True, "scorecard", release="owner"),
+         TO_BANK, "test", True, "scorecard", release="owner", model="scorecard"),
     Kind("shared.calibration", "train", "evaluate", JOINT_SCORE.format("calibration"), TO_BANK, "calibration", True,
-         "sharedscore", release="shared"),
+         "sharedscore", release="shared", model="scorecard"),
     Kind("shared.test", "train", "evaluate", JOINT_SCORE.format("test"), TO_BANK, "test", True, "sharedscore",
-         release="shared"),
+         release="shared", model="scorecard"),
     Kind("verdict", "train", "evaluate", "whether the joint model was better than the bank's own",
          (("bank", "platform"), ("bank", "bank")), "test", False, "scorecard"),
     Kind("scores.batch", "score", "score", "the platforms' part of the score of each scored row, in steps of "
-         "1/32; training rows may be among them", TO_BANK, "scored", True, "scorecard", release="owner"),
+         "1/32; training rows may be among them", TO_BANK, "scored", True, "scorecard", release="owner",
+         model="scorecard"),
+    Kind("sides.batch", "score", "score", "on which side of each of the giver's splits each scored row is; training "
+         "rows may be among them", TO_BANK, "scored", True, "boosting", in_parts=True, model="boosting"),
     Kind("shared.batch", "score", "score", JOINT_SCORE.format("scored") + "; training rows may be among them", TO_BANK,
-         "scored", True, "sharedscore", release="shared"),
+         "scored", True, "sharedscore", release="shared", model="scorecard"),
     Kind("online.score", "online", "online", "the platform's part of one person's score, in steps of 1/32", TO_BANK,
          "scored", True, "scoring", in_parts=True, release="owner"),
     Kind("shared.online", "online", "online", JOINT_SCORE.format("asked"), TO_BANK, "scored", True, "sharedscore",
@@ -128,15 +140,17 @@ def kind_of(name: str) -> Kind:
     return KINDS[name]
 
 
-def allowed(run: str, name: str, release: str = "owner") -> bool:
-    """Whether a run of kind train or score may open this; `release`: what becomes of the weights of its model."""
+def allowed(run: str, name: str, release: str = "owner", model: str = "scorecard") -> bool:
+    """Whether a run of kind train or score may open this; `release`: what becomes of the weights of its model, whose
+    kind is `model`."""
     kind = kind_of(name)
-    return kind.run in (None, run) and kind.release in (None, release)
+    return kind.run in (None, run) and kind.release in (None, release) and kind.model in (None, model)
 
 
 def expected(plan: Plan, giver: str, learner: str) -> list[Kind]:
     """What a run of this plan opens from one party to another, in the order of the phases."""
-    return [kind for kind in TABLE if allowed(plan.kind, kind.name, plan.model.release) and kind.when(plan)
+    return [kind for kind in TABLE if allowed(plan.kind, kind.name, plan.model.release, plan.model.kind)
+            and kind.when(plan)
             and any(giver in seated(plan, one) and learner in seated(plan, other) for one, other in kind.routes)]
 
 

@@ -12,12 +12,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
+from protocols.boosting.settings import BoostingSettings
 from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.errors import MalformedMessage
 from protocols.strict import Strict, first_problem
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+ModelKind = Literal["scorecard", "boosting"]
+SECTIONS = ("boosting",)  # of a model, for the kind of that name
+_OF_ALL_KINDS = ("kind", "release", "minimum_support")
 MAX_PLAN_BYTES = 256 * 1024
 MOST_BANKS = 60
 MOST_POLISH = 3
@@ -28,18 +32,23 @@ class PartyPlan(Strict):
 
     table: Name
     columns: tuple[Column, ...] = Field(min_length=1, max_length=4096)
+    monotone: dict[Column, Literal[-1, 1]] = Field({}, description="boosting: the risk may only rise (1) or fall (-1) "
+                                                   "with the numbers of a column")
 
     @model_validator(mode="after")
-    def _no_duplicates(self) -> Self:
+    def _columns_fit(self) -> Self:
         if len(set(self.columns)) != len(self.columns):
             raise ValueError("a column is named twice")
+        strangers = sorted(set(self.monotone) - set(self.columns))
+        if strangers:
+            raise ValueError(f"monotone names {', '.join(strangers)}, which columns does not")
         return self
 
 
 class ModelPlan(Strict):
-    """The scorecard: encoding of the columns, activation, number of steps and ridge penalty."""
+    """What is trained: a scorecard, by the settings here, or boosted trees, by those of a section of their own."""
 
-    kind: Literal["scorecard"] = "scorecard"
+    kind: ModelKind = "scorecard"
     encoding: Literal["dummy", "numeric", "woe"] = "dummy"
     bins: int = Field(5, ge=2, le=32, description="quantile bins per numeric column (dummy, woe)")
     minimum_support: int = Field(20, ge=20, description="rows a bin needs; smaller bins are merged")
@@ -60,6 +69,31 @@ class ModelPlan(Strict):
     intercepts: Literal["bank", "common"] = Field("bank", description="several banks: one intercept each, or one")
     commons_rho: float = Field(0.1, gt=0, le=10, description="several banks: zero-concentrated differential privacy "
                                "of what is opened to make their common encoding (zCDP)")
+    boosting: BoostingSettings | None = Field(None, description="kind = 'boosting': settings of the trees")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_settings(cls, data: Any) -> Any:
+        """A kind without its section gets the usual settings, so that a plan says what will be done."""
+        kind = data.get("kind") if isinstance(data, dict) else None
+        return data | {kind: {}} if kind in SECTIONS and data.get(kind) is None else data
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        sections = [name for name in SECTIONS if getattr(self, name) is not None]
+        if sections not in ([], [self.kind]):
+            raise ValueError(f"kind = {self.kind!r} takes no section {sections[0]}")
+        if self.kind == "scorecard":
+            return self
+        taken = {*SECTIONS, *_OF_ALL_KINDS}
+        strangers = sorted(name for name, field in type(self).model_fields.items()
+                           if name not in taken and getattr(self, name) != field.default)
+        if strangers:
+            raise ValueError(f"{', '.join(strangers)} belong to kind = 'scorecard'; kind = {self.kind!r} has its "
+                             f"settings in [model.{self.kind}]")
+        if self.kind == "boosting" and self.release != "owner":
+            raise ValueError("kind = 'boosting' leaves each side with its half of the trees: release = 'owner'")
+        return self
 
     @property
     def score_openings(self) -> int:
@@ -158,6 +192,11 @@ class Plan(Strict):
         if self.model.release == "shared" and len(self.parties) > 2:
             raise ValueError("model.release = 'shared' has one bank and one platform: floods of several platforms "
                              "would add up in an opened score; choose owner")
+        if self.model.kind != "scorecard" and len(self.parties) > 2:
+            raise ValueError(f"model.kind = {self.model.kind!r} trains one bank with one platform; name one of each")
+        directed = sorted(name for name, party in self.parties.items() if party.monotone)
+        if directed and self.model.kind != "boosting":
+            raise ValueError(f"parties.{directed[0]}.monotone belongs to model.kind = 'boosting'")
         self._openings_fit()
         return self._banks_agree()
 

@@ -11,15 +11,16 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from protocols.errors import MalformedMessage, PolicyRefused
-from protocols.plan import MOST_POLISH, Column, Name, Plan, canonical_json
+from protocols.plan import MOST_POLISH, Column, ModelKind, Name, Plan, canonical_json
 from protocols.strict import Strict
 
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Level = Literal["C1", "C2"]
 ROWS_PER_COEFFICIENT = 50  # notes: n=1024, d=256 gave every label away; n >= 50 * sum(d) does not
-PARAMETER_SETS = {  # what a run of each kind encrypts with (protocols/crypto/params.py)
-    "train": ("product", "slots"),
-    "score": (),
+SetName = Literal["product", "slots", "pads", "hints"]
+PARAMETER_SETS: dict[ModelKind, tuple[SetName, ...]] = {  # what a training of each kind of model encrypts with
+    "scorecard": ("product", "slots"),  # protocols/crypto/params.py
+    "boosting": ("pads", "hints"),  # protocols/boosting/parameters.py
 }
 
 
@@ -39,6 +40,7 @@ class Policy(Strict):
     purposes: tuple[str, ...] = Field(min_length=1, description="purposes a run may declare")
     peers: dict[Name, PeerPolicy] = Field(min_length=1)
     kinds: tuple[Literal["train", "score", "online", "fraud"], ...] = ("train",)
+    models: tuple[ModelKind, ...] = Field(("scorecard",), description="what may be trained and scored with")
     encodings: tuple[Literal["dummy", "numeric", "woe"], ...] = ("dummy",)
     activations: tuple[Literal["anchored", "deg1", "deg3"], ...] = ("anchored",)
     alignments: tuple[Literal["common", "covered"], ...] = ("common",)
@@ -51,6 +53,10 @@ class Policy(Strict):
                                 description="openings of training scores after the strict steps")
     maximum_opened_rank: float = Field(0.25, ge=0, le=0.25, description="openings of training scores that share a "
                                        "person, all runs added up, per whitened column of this platform")
+    maximum_tree_splits: int = Field(1500, ge=1, description="boosting: splits by this platform's columns in all "
+                                     "trainings that share a person; each tells the bank a bit about every row")
+    maximum_tree_sums: int = Field(10_000_000, ge=1, description="boosting: sums over this platform's bins that one "
+                                   "training may open")
     maximum_runs_per_day: int = Field(100, ge=1)
     maximum_holdout_share: float = Field(0.5, gt=0, lt=1, description="rows whose scores one training may open")
     maximum_commons_rho: float = Field(1.0, gt=0, description="privacy (zCDP) that common encodings of several banks "
@@ -64,7 +70,7 @@ class Policy(Strict):
     maximum_scores_per_person_per_day: int = Field(10, ge=1, description="online scores of one person in a day (UTC)")
     minimum_change_rows: int = Field(1000, ge=1, description="between two trainings the people shared with a peer, and "
                                       "those taken of a bank, are the same, or differ by at least so many")
-    parameter_sets: tuple[Literal["product", "slots"], ...] = ("product", "slots")
+    parameter_sets: tuple[SetName, ...] = ("product", "slots", "pads", "hints")
     sensitivity_allowed: tuple[Level, ...] = ("C1", "C2")
     columns: dict[Name, dict[Column, Level]] = Field({}, description="by table: the only columns that may take part, "
                                                      "each with the highest level it may be declared at; empty: all")
@@ -89,7 +95,8 @@ class Policy(Strict):
 
     def _rules(self, plan: Plan, party: str) -> list[tuple[str, bool, str]]:
         model, strangers = plan.model, sorted(set(plan.parties) - {party} - set(self.peers))
-        sets = sorted(set(PARAMETER_SETS[plan.kind]) - set(self.parameter_sets))
+        needed = PARAMETER_SETS[model.kind] if plan.kind == "train" else ()
+        sets = sorted(set(needed) - set(self.parameter_sets))
         return [
             ("purposes", plan.purpose in self.purposes,
              f"the plan's purpose is {plan.purpose}, allowed: {', '.join(self.purposes)}"),
@@ -98,7 +105,10 @@ class Policy(Strict):
             ("parameter_sets", not sets,
              f"a run of kind {plan.kind} encrypts with the parameter set {', '.join(sets)}, allowed: "
              f"{', '.join(self.parameter_sets) or 'none'}"),
-            ("encodings", model.encoding in self.encodings, _encoding_sentence(model.encoding, self.encodings)),
+            ("models", model.kind in self.models,
+             f"a model of kind {model.kind}, allowed: {', '.join(self.models)}"),
+            ("encodings", model.kind != "scorecard" or model.encoding in self.encodings,
+             _encoding_sentence(model.encoding, self.encodings)),
             ("activations", model.activation in self.activations,
              f"activation = {model.activation!r} is asked for, allowed: {', '.join(self.activations)}"),
             ("alignments", plan.alignment.rows in self.alignments,
@@ -169,6 +179,18 @@ class Policy(Strict):
                 f"the plan opens the training rows' scores {openings} times{before}, at most {most} are allowed for "
                 f"{rank} whitened columns; take fewer openings, more columns, or variant = 'strict' without polish",
             )
+
+    def allowed_splits(self, planned: int, earlier: int) -> int:
+        """How many splits by its columns a platform answers in a training of trees that may ask `planned`, after
+        `earlier` in others that share a person; PolicyRefused when nothing is left."""
+        left = self.maximum_tree_splits - earlier
+        if left <= 0:
+            raise PolicyRefused(
+                "maximum_tree_splits",
+                f"earlier trainings on some of the same people asked about {earlier} splits by this platform's "
+                f"columns, at most {self.maximum_tree_splits} in all are answered",
+            )
+        return min(planned, left)
 
     def check_growth(self, peer: str, changed: int, together: bool = False) -> None:
         """Refuse a training whose people shared with `peer` differ from those of an earlier one by `changed` only.

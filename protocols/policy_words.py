@@ -16,6 +16,7 @@ SENTENCES: dict[str, str] = {
     "peers": "Only these parties may take part, each with the identity key whose fingerprint is pinned: {value}.",
     "kinds": "These kinds of work may be asked for: {value} (train makes a model, score opens scores of common people, "
              "online answers for one applicant at a time, fraud lets such answers carry this platform's fraud score).",
+    "models": "These kinds of models may be trained and scored with: {value}.",
     "encodings": "Columns may be turned into numbers in these ways: {value}.",
     "alignments": "Whose rows a run may take: {value} (common: known to all platforms; covered: to at least one).",
     "release": "Who may get the coefficients of a model: {value} (owner: each party those of its own columns; shared: "
@@ -37,6 +38,9 @@ SENTENCES: dict[str, str] = {
     "maximum_polish": "After the strict steps the scores of the training rows may be opened to the bank {value} times.",
     "maximum_opened_rank": "Openings of training scores that share a person, all runs added up, may come to at most "
                            "{value:g} of the number of this platform's whitened columns.",
+    "maximum_tree_splits": "Trees may ask on which side of a split by this party's columns people are for at most "
+                           "{value} splits, all trainings that share a person added up; each is a bit about every row.",
+    "maximum_tree_sums": "Trees may open at most {value} sums over this party's bins in one training.",
     "minimum_columns": "An opened score of this party must rest on at least {value} of its columns.",
     "maximum_snapshots_per_person": "A model whose weights stay shared, or any model online, may score a person under "
                                     "at most {value} versions of the data.",
@@ -44,7 +48,8 @@ SENTENCES: dict[str, str] = {
     "minimum_change_rows": "Between two trainings the people shared with a peer, and those taken of a bank, are the "
                            "same or differ by at least {value}.",
     "parameter_sets": "Encryption may use these parameter sets: {value} (product: 178 bits of modulus, slots: 218, "
-                      "both of dimension 8192 with 128 bits of security); a training needs both.",
+                      "both of dimension 8192, for scorecards; pads: 108 of dimension 4096, hints: 216 of 8192, for "
+                      "trees; each with 128 bits of security); a training needs both of its kind.",
     "sensitivity_allowed": "Columns of these levels (JR/T 0171) may take part: {value}.",
     "columns": "Of these tables only these columns may take part, at most at this level: {value}.",
     "approval": "Runs that fit this policy are agreed to in this way: {value} (auto: at once; human: after a person of "

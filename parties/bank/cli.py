@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from parties.bank.shared_side import bank_side
+from parties.bank.sides import bank_side
 from parties.runtime import doctor
 from parties.runtime.cli import party_app
 from parties.runtime.config import LoadedParty

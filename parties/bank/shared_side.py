@@ -40,7 +40,7 @@ class BankSharedSide(BankSide):
         return {
             "encoder": prepared.encoder.to_json(),
             "whitening": prepared.whitening.to_json(),
-            "calibration": self._evaluated(role).calibration.to_json(),
+            "calibration": self.evaluated(role).calibration.to_json(),
             "alone": self._alone(role),
             **self._sharing.kept(self._model),
         }
@@ -59,10 +59,5 @@ class BankSharedSide(BankSide):
         """The whole evaluation; no points, since nobody knows a coefficient."""
         return {
             "columns": [], "release": "shared",
-            "warnings": list(prepared.encoder.warnings), **self._evaluated(role).to_json(),
+            "warnings": list(prepared.encoder.warnings), **self.evaluated(role).to_json(), "training": own.card,
         }
-
-
-def bank_side(sharing: Sharing | None = None) -> BankSide:
-    """The bank's side of a run; `sharing` is there when the weights of its model stay shared."""
-    return BankSide() if sharing is None else BankSharedSide(sharing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from parties.platform.scoring.cli import platform_scoring
-from parties.platform.shared_side import platform_side
+from parties.platform.sides import platform_side
 from parties.runtime import doctor
 from parties.runtime.cli import party_app
 from protocols.node import cli

@@ -54,14 +54,9 @@ class PlatformSharedSide(PlatformSide):
     def report(self, prepared: Prepared, own: SharedWeights, role: Role) -> dict[str, Any]:
         """No points, since nobody knows a coefficient."""
         return {"columns": [], "release": "shared",
-                "warnings": list(prepared.encoder.warnings)}
+                "warnings": list(prepared.encoder.warnings), "training": own.card}
 
 
 def _people(table: Table, rows: np.ndarray, plan: Plan) -> list[str]:
     """Identifiers of the rows, spelled as the plan says."""
     return normalise((table.ids[row] for row in rows), plan.alignment.normalise)
-
-
-def platform_side(sharing: Sharing | None = None) -> PlatformSide:
-    """The platform's side of a run; `sharing` is there when the weights of its model stay shared."""
-    return PlatformSide() if sharing is None else PlatformSharedSide(sharing)

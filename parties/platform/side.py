@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from parties.platform.feature_side import FeatureSide
 from parties.runtime.preparation import Prepared, partial_scores
-from parties.runtime.side import ParallelMap, TrainingGiven
+from parties.runtime.side import TrainingGiven, scorecard_config
 from parties.runtime.tables import Table
 from protocols.plan import Plan
-from protocols.psi.feature_party import AlignFeatureParty
-from protocols.psi.parameters import AlignmentParams
 from protocols.psi.slices import CALIBRATION, TEST, TRAIN
 from protocols.role import Role
 from protocols.scorecard.batch import FeatureBatch
@@ -21,22 +20,15 @@ from protocols.scorecard.polynomial import lead_role
 from protocols.scorecard.training import Coefficients
 
 
-class PlatformSide:
-    """Feature party."""
-
-    def check_table(self, table: Table) -> None:
-        """Any valid table will do."""
-
-    def aligner(self, ids: list[str], peer: str, params: AlignmentParams, parallel_map: ParallelMap) -> Role:
-        """Feature side of alignment."""
-        return AlignFeatureParty(ids, peer, params, parallel_map)
+class PlatformSide(FeatureSide):
+    """Of a scorecard."""
 
     def trainer(
         self, table: Table, prepared: Prepared, plan: Plan, given: TrainingGiven
     ) -> FeatureTrainer | FeatureSolver:
         """Feature side of training."""
         columns = {bank: slices.columns[TRAIN] for bank, slices in prepared.of.items()}
-        config = given.config
+        config = scorecard_config(plan, given)
         if plan.model.variant == "open-score":
             return FeatureSolver(columns[config.speaker], config, given.peer_public)
         return feature_trainer(columns, given.keys, config, given.peer_public, lead_role(config))
@@ -48,10 +40,6 @@ class PlatformSide:
         columns = prepared.of[bank].columns
         scores = {name: columns[part] @ own.own for name, part in (("calibration", CALIBRATION), ("test", TEST))}
         return FeatureHoldout(party, bank, plan.feature_parties, scores)
-
-    def verdict(self, role: Role) -> bool:
-        """What the bank said."""
-        return role.result()
 
     def half(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
         """Encoder, whitening and coefficients."""
@@ -65,16 +53,11 @@ class PlatformSide:
         """Own part of each row's score, rounded."""
         return FeatureBatch(party, plan.label_parties[0], plan.feature_parties, partial_scores(table, rows, half))
 
-    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> None:
-        """The platform gets no scores."""
-
     def report(self, prepared: Prepared, own: Coefficients, role: Role) -> dict[str, Any]:
         """Points of the own columns."""
         coefficients, _ = prepared.whitening.coefficients(own.own)
         return {
             "columns": prepared.encoder.points_table(coefficients),
             "warnings": list(prepared.encoder.warnings),
+            "training": own.card,
         }
-
-    def metrics(self, role: Role) -> None:
-        """The platform knows none."""

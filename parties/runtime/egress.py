@@ -24,18 +24,20 @@ COEFFICIENTS, WOE_COUNTS = "coefficients", "woe.counts"
 # what a training gives of its model: the ledgers keep whom it was about, once it was opened
 EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS, "shared.calibration", "shared.test"})
 TRAINING_SCORES = "scores.training"  # as often as the plan says; each platform limits it across runs (releases.py)
+TREE_SIDES = "tree.sides"  # each platform limits the splits that it answers across runs
 TIMES = "ledger.times"  # how often it was, by learner
 
 
 class Egress:
-    """The door of one run. `kind` is the plan's kind, `release` what becomes of its weights; `note(kind, learner,
-    numbers)` keeps the node's own ledger; `score_openings`: how often the plan opens training rows' scores."""
+    """The door of one run. `kind` is the plan's kind, `model` the kind of its model, `release` what becomes of its
+    weights; `note(kind, learner, numbers)` keeps the node's own ledger; `score_openings`: how often the plan opens
+    training rows' scores."""
 
     def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog,
                  note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None, release: str = "owner",
-                 score_openings: int = 0):
+                 score_openings: int = 0, model: str = "scorecard"):
         self._run, self._kind, self._store, self._audit, self._note = run, kind, store, audit, note
-        self._release, self._score_openings = release, score_openings
+        self._release, self._score_openings, self._model = release, score_openings, model
 
     def release(
         self,
@@ -73,9 +75,9 @@ class Egress:
 
     def _count(self, opening: Opening, ledger: dict[str, dict[str, int]], times: dict[str, int]) -> None:
         scores = opening.kind == TRAINING_SCORES
-        if not openings.allowed(self._kind, opening.kind, self._release) or (scores and not self._score_openings):
-            raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}" + (
-                "" if self._release == "owner" else f" when release = {self._release!r}"))
+        allowed = openings.allowed(self._kind, opening.kind, self._release, self._model)
+        if not allowed or (scores and not self._score_openings):
+            raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}{self._of()}")
         learners = ledger.setdefault(opening.kind, {})
         if scores:
             times[opening.learner] = times.get(opening.learner, 0) + 1
@@ -84,6 +86,11 @@ class Egress:
         elif opening.learner in learners and not openings.kind_of(opening.kind).in_parts:
             raise PolicyRefused("openings", f"{opening.kind} was opened before in this run; it may be opened once")
         learners[opening.learner] = learners.get(opening.learner, 0) + opening.count
+
+    def _of(self) -> str:
+        """What else than the kind of run decides, in words."""
+        release = "" if self._release == "owner" else f" when release = {self._release!r}"
+        return release if self._model == "scorecard" else f"{release} of a model of kind {self._model}"
 
     def _records(self, phase: str, step: int, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
         """What the log keeps of a message that leaves; `step` counts those of the run that sent something."""

@@ -25,13 +25,14 @@ from parties.runtime.files import digest
 from parties.runtime.hub_client import HubClient
 from parties.runtime.ledger import Ledger
 from parties.runtime.people import RunPeople
-from parties.runtime.preparation import Prepared, prepare, slices_of
+from parties.runtime.preparation import OnSlices, Prepared, prepare, slices_of
 from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
 from parties.runtime.scores import write_scores
 from parties.runtime.sharing import Sharing
 from parties.runtime.side import ParallelMap, Side, TrainingGiven
 from parties.runtime.tables import Table, load_table
+from parties.runtime.trees import prepare_trees
 from parties.runtime.vault import Vault
 from parties.runtime.woe import BankWoe, PlatformWoe, WoeInputs, told
 from protocols.agreement import SignedAgreement
@@ -51,7 +52,6 @@ from protocols.plan import Plan, seats
 from protocols.psi.parameters import UNKNOWN, Alignment
 from protocols.psi.slices import TRAIN
 from protocols.role import Role
-from protocols.scorecard.training import Trained, TrainingConfig
 from protocols.scorecard.verdicts import Verdicts
 from protocols.scorecard.whitening import Whitening
 from protocols.state import pack, unpack
@@ -70,7 +70,7 @@ class Node:
     """What a run needs of its daemon."""
 
     party: LoadedParty
-    side: Callable[..., Side]  # given a `Sharing` where weights stay shared
+    side: Callable[..., Side]  # of a plan and a `Sharing`
     identity: IdentityKey
     audit: AuditLog
     vault: Vault
@@ -126,7 +126,7 @@ class Phases:
         self._node, self._agreement, self._plan = node, agreement, agreement.plan
         self._run, self._name, self._identities = agreement.run, node.party.name, identities
         self._store, self._drive = store, drive
-        self._side = node.side(self._sharing()) if agreement.plan.model.release == "shared" else node.side()
+        self._side = node.side(agreement.plan, self._sharing())
         self._circle: Circle | None = None
         self._lacking = 0  # training rows that a party has no columns for
         self._counted = 0  # event counts without noise that were opened (woe): equations, as coefficients are
@@ -215,14 +215,16 @@ class Phases:
 
     # -- encode
 
-    def encode(self, joint: dict[str, Alignment]) -> Prepared:
+    def encode(self, joint: dict[str, Alignment]) -> OnSlices:
         """Bins and whitening from the own training rows; several banks find theirs together."""
         together = self._name in self._plan.label_parties and len(self._plan.label_parties) > 1
         if together and self._store.get("encode.role") is None:
             self._spend(joint[self._name].rows)
         rows = {bank: alignment.rows for bank, alignment in joint.items()}
         slices = {bank: alignment.slices for bank, alignment in joint.items() if alignment.slices is not None}
-        if self._plan.model.encoding == "woe":
+        if self._plan.model.kind == "boosting":
+            prepared = prepare_trees(self._table(), rows, self._name, self._plan, slices or None)
+        elif self._plan.model.encoding == "woe":
             prepared = self._encode_woe(rows, slices)
         else:
             fit = self._fit_together if together else None
@@ -267,29 +269,42 @@ class Phases:
 
     # -- train
 
-    def train(self, prepared: Prepared) -> Trained:
-        """The strict training; what is left are the own coefficients, or shares of all."""
-        model, plan = self._plan.model, self._plan
+    def train(self, prepared: OnSlices) -> Any:
+        """What is left are the own coefficients, shares of all, or trees and questions about own columns."""
         self._limit_openings(prepared)
-        check = functools.partial(self._check_release, prepared)
-        config = TrainingConfig(self._name, plan.label_parties, plan.feature_parties, model.first_steps, model.l2,
-                                check, self._node.party.policy.tile_cache_bytes, model.intercepts, model.activation,
-                                model.event_rate, model.polish, model.polish_steps, model.openings,
-                                shared=model.release == "shared")
-        public = self._store.get("train.peer_public")
-        given = TrainingGiven(self._keys, config, public, self._circle)
-        return self._drive("train", self._side.trainer(self._table(), prepared, plan, given))
+        given = TrainingGiven(
+            self._name, self._node.party.policy, functools.partial(self._check_release, prepared),
+            self._allowed_splits(prepared), self._keys, self._store.get("train.peer_public"), self._circle)
+        own = self._drive("train", self._side.trainer(self._table(), prepared, self._plan, given))
+        if given.splits:  # of those that were allowed those count that were asked for
+            self._node.releases.answer_splits(self._run, self._people_of(prepared), len(own))
+        return own
 
-    def _limit_openings(self, prepared: Prepared) -> None:
+    def _allowed_splits(self, prepared: OnSlices) -> int:
+        """How many splits by its columns a platform answers in this training of trees: what the plan may ask, less
+        where others that share a person have used up what the policy allows. Recorded before the first."""
+        boosting, policy = self._plan.model.boosting, self._node.party.policy
+        if boosting is None or self._name in self._plan.label_parties:
+            return 0
+        people = self._people_of(prepared)
+        earlier = self._node.releases.answer_splits(self._run, people, boosting.most_splits)
+        allowed = policy.allowed_splits(boosting.most_splits, earlier)
+        self._node.releases.answer_splits(self._run, people, allowed)
+        return allowed
+
+    def _people_of(self, prepared: OnSlices) -> list[str]:
+        ids = self._table().ids
+        return [ids[row] for row in prepared.training_rows]
+
+    def _limit_openings(self, prepared: OnSlices) -> None:
         """A platform opens training rows' scores only so often, all its runs that share a person added up."""
         times = self._plan.model.score_openings
         if not times or self._name in self._plan.label_parties:
             return
-        ids = self._table().ids
-        earlier = self._node.releases.open_scores(self._run, [ids[row] for row in prepared.training_rows], times)
+        earlier = self._node.releases.open_scores(self._run, self._people_of(prepared), times)
         self._node.party.policy.check_openings(times, earlier, prepared.whitening.rotation.shape[1])
 
-    def _check_release(self, prepared: Prepared, rows: int, coefficients: int) -> None:
+    def _check_release(self, prepared: OnSlices, rows: int, coefficients: int) -> None:
         """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused.
 
         A platform's coefficients are equations about the labels of the people whom it knows, so no others count.
@@ -298,9 +313,7 @@ class Phases:
         released = coefficients if self._plan.model.release == "owner" else 0
         if released + self._counted == 0:
             return
-        ids = self._table().ids
-        people = [ids[row] for row in prepared.training_rows]
-        self._check_equations(people, rows, released, self._counted)
+        self._check_equations(self._people_of(prepared), rows, released, self._counted)
 
     def _check_equations(self, people: list[str], rows: int, coefficients: int, counts: int) -> None:
         releases = self._node.releases
@@ -321,7 +334,7 @@ class Phases:
 
     # -- evaluate
 
-    def evaluate(self, prepared: Prepared, own: Trained) -> None:
+    def evaluate(self, prepared: OnSlices, own: Any) -> None:
         """Calibrate and judge on the hold-out; keep the own half, pending, or fail closed."""
         roles = [self._hold_out(prepared, own, bank) for bank in roster.own_banks(self._plan, self._name)]
         if not self._all_say_yes(all(map(self._side.verdict, roles))):
@@ -330,7 +343,7 @@ class Phases:
             raise RunFailed(self._name, "evaluate", cause, "take other columns or another encoding")
         self._keep(prepared, own, roles[0])
 
-    def _hold_out(self, prepared: Prepared, own: Trained, bank: str) -> Role:
+    def _hold_out(self, prepared: OnSlices, own: Any, bank: str) -> Role:
         role = self._side.holdout(self._table(), prepared, self._plan, own, self._name, bank)
         self._drive("evaluate", role, part=bank)
         return role
@@ -341,15 +354,15 @@ class Phases:
             return own
         return self._drive("evaluate", Verdicts(self._name, banks, own), part="verdicts")
 
-    def _keep(self, prepared: Prepared, own: Trained, role: Role) -> None:
+    def _keep(self, prepared: OnSlices, own: Any, role: Role) -> None:
         half = {
             "version": 1, "model_id": model_id(self._run), "run": self._run, "party": self._name,
             "agreement": self._agreement.digest().hex(), "status": "pending", "parties": seats(self._plan),
-            "table": self._plan.parties[self._name].table,
+            "table": self._plan.parties[self._name].table, "kind": self._plan.model.kind,
             **self._side.half(prepared, own, role),
         }
         self._node.vault.put(model_id(self._run), half)
-        report = self._side.report(prepared, own, role) | {"training": own.card} | told(self._plan.model)
+        report = self._side.report(prepared, own, role) | told(self._plan.model)
         self._store.put("report", json.dumps(report).encode())
         self._store.put("metrics", json.dumps(self._side.metrics(role)).encode())
 

@@ -34,20 +34,27 @@ class Slices:
     rows: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True, repr=False)
-class Prepared:
-    """How the columns were encoded, and the slices by bank: a bank's own, at a platform those of all banks."""
+class OnSlices:
+    """Rows by bank: at a bank its own, at a platform those of all banks; each has `rows`, the table's rows of each
+    slice or UNKNOWN."""
 
-    encoder: Encoder
-    labelled: Encoder  # the same for this party's own eyes: bins that several banks found carry its own labels
-    whitening: Whitening
-    of: Mapping[str, Slices]
+    of: Mapping[str, Any]
 
     @property
     def training_rows(self) -> np.ndarray:
         """The table's rows that are trained on, each once, int64."""
         rows = np.unique(np.concatenate([slices.rows[TRAIN] for slices in self.of.values()]))
         return rows[rows != UNKNOWN]
+
+
+@dataclass(frozen=True, repr=False)
+class Prepared(OnSlices):
+    """How the columns were encoded, and the slices by bank: a bank's own, at a platform those of all banks."""
+
+    encoder: Encoder
+    labelled: Encoder  # the same for this party's own eyes: bins that several banks found carry its own labels
+    whitening: Whitening
+    of: Mapping[str, Slices]
 
 
 Fit = Callable[[dict[str, ColumnData]], tuple[Encoder, Whitening]]
@@ -61,7 +68,7 @@ def prepare(
     encoder and whitening from the columns of the training rows, by default from these alone; `slices`: by bank the
     slice of each row, int8 (m,), needed where rows are UNKNOWN, else by the plan's hash."""
     slices = {bank: slices_of(table, aligned, plan) for bank, aligned in rows.items()} if slices is None else slices
-    parts_of = {bank: _split(aligned, slices[bank]) for bank, aligned in rows.items()}
+    parts_of = {bank: split(aligned, slices[bank]) for bank, aligned in rows.items()}
     training = np.sort(np.concatenate([parts[TRAIN] for parts in parts_of.values()]))
     known = training != UNKNOWN
     columns = table.take(training[known]).select(list(plan.parties[party].columns))
@@ -105,7 +112,8 @@ def slices_of(table: Table, rows: np.ndarray, plan: Plan) -> np.ndarray:
     return slice_of([table.ids[row] for row in rows], plan.slices.key(), fractions, plan.alignment.normalise)
 
 
-def _split(rows: np.ndarray, slices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def split(rows: np.ndarray, slices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Training, calibration and test rows, by the slice of each; DataError where one has too few."""
     parts = tuple(rows[slices == index] for index in (TRAIN, CALIBRATION, TEST))
     smallest = min(len(part) for part in parts)
     if smallest < _MINIMUM_SLICE_ROWS:

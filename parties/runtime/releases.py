@@ -3,9 +3,9 @@
 Coefficients are equations about labels: with too many of them, over few rows, every label follows. So the rule
 n >= 50 * sum of d counts the trainings before this one that shared a person with it (protocols/SECURITY.md). The same
 training again releases the same coefficients and counts once. The noisy counts that several banks make their common
-encoding of are differentially private; what runs that share a person spend of it adds up too, and so do openings of
-training rows' scores: each is one more vector of the platform's column space. Event counts that a platform got for its
-bins (woe) are in a table of their own: `parties/runtime/woe.py` has the rule.
+encoding of are differentially private; what runs that share a person spend of it adds up too. So do openings of
+training rows' scores, each one more vector of the platform's columns, and splits of trees that a platform answered.
+Event counts that a platform got for its bins (woe) are in a table of their own: `parties/runtime/woe.py` has the rule.
 """
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS release (
   run TEXT PRIMARY KEY, training BLOB NOT NULL, coefficients INTEGER NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (run TEXT PRIMARY KEY, rho REAL NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS opened (run TEXT PRIMARY KEY, times INTEGER NOT NULL, people BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS splits (run TEXT PRIMARY KEY, splits INTEGER NOT NULL, people BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS version (model TEXT NOT NULL, people BLOB NOT NULL, tags BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS woe (
   run TEXT NOT NULL, platform TEXT NOT NULL, sums BLOB NOT NULL, rho REAL NOT NULL, people BLOB NOT NULL,
@@ -87,6 +88,15 @@ class Releases(PeopleFile):
     def unopen_scores(self, run: str) -> None:
         """The run ended before it opened any score of a training row."""
         self._forget("opened", run)
+
+    def answer_splits(self, run: str, ids: Iterable[str], splits: int) -> int:
+        """Record that a run may ask on which side of so many splits these people are, before it does; gives what other
+        runs asked about some of them, added up."""
+        return self._add_up("splits", run, ids, splits)
+
+    def unanswer_splits(self, run: str) -> None:
+        """The run ended before it asked about any split."""
+        self._forget("splits", run)
 
     def _add_up(self, table: str, run: str, ids: Iterable[str], amount: float) -> float:
         """Record a run's amount in a table of (run, amount, people); gives those of other runs that share a person."""

@@ -7,14 +7,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from parties.runtime.preparation import Prepared
+from parties.runtime.preparation import OnSlices
 from parties.runtime.tables import Table
 from protocols.crypto.keys import KeyPair
 from protocols.crypto.zero_sharing import Circle
 from protocols.plan import Plan
+from protocols.policy import Policy
 from protocols.psi.parameters import AlignmentParams
 from protocols.role import Role
-from protocols.scorecard.training import Trained, TrainingConfig
+from protocols.scorecard.training import TrainingConfig
 
 ParallelMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -23,19 +24,36 @@ ParallelMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 class TrainingGiven:
     """What the run gives to either side's role in training.
 
+    party        whose side it is
+    policy       of this party
+    check_rows   (rows, coefficients) raises PolicyRefused where too few rows are trained on for released coefficients
+    splits       boosted trees: how many splits by this party's columns the training may ask about
     keys         called where the role needs a pair of its own; the same pair for the whole training
     peer_public  the public keys of those who ask, as they came before an interruption; None at first
     circle       of the banks, at a bank of several
     """
 
+    party: str
+    policy: Policy
+    check_rows: Callable[[int, int], None]
+    splits: int
     keys: Callable[[], KeyPair]
-    config: TrainingConfig
     peer_public: bytes | None
     circle: Circle | None
 
 
+def scorecard_config(plan: Plan, given: TrainingGiven) -> TrainingConfig:
+    """What all parties know before a scorecard is trained."""
+    model = plan.model
+    return TrainingConfig(given.party, plan.label_parties, plan.feature_parties, model.first_steps, model.l2,
+                          given.check_rows, given.policy.tile_cache_bytes, model.intercepts, model.activation,
+                          model.event_rate, model.polish, model.polish_steps, model.openings,
+                          shared=model.release == "shared")
+
+
 class Side(Protocol):
-    """One side of a run of one plan."""
+    """One side of a run of one plan. `prepared`: own rows as this kind of model takes them; `own`: what its training
+    left this party with."""
 
     def check_table(self, table: Table) -> None:
         """Raise DataError when the table cannot serve this side (the bank's needs a label)."""
@@ -43,16 +61,16 @@ class Side(Protocol):
     def aligner(self, ids: list[str], peer: str, params: AlignmentParams, parallel_map: ParallelMap) -> Role:
         """The role in alignment."""
 
-    def trainer(self, table: Table, prepared: Prepared, plan: Plan, given: TrainingGiven) -> Role:
+    def trainer(self, table: Table, prepared: OnSlices, plan: Plan, given: TrainingGiven) -> Role:
         """The role in training."""
 
-    def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: Trained, party: str, bank: str) -> Role:
+    def holdout(self, table: Table, prepared: OnSlices, plan: Plan, own: Any, party: str, bank: str) -> Role:
         """The role of `party` in calibration and evaluation with the rows of `bank`."""
 
     def verdict(self, role: Role) -> bool:
         """Whether the model is kept, from the ended hold-out role."""
 
-    def half(self, prepared: Prepared, own: Trained, role: Role) -> dict[str, Any]:
+    def half(self, prepared: OnSlices, own: Any, role: Role) -> dict[str, Any]:
         """This party's half of the model, plain JSON."""
 
     def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> Role:
@@ -61,8 +79,9 @@ class Side(Protocol):
     def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any] | None:
         """Columns of the score file, or None at a side that gets no scores."""
 
-    def report(self, prepared: Prepared, own: Trained, role: Role) -> dict[str, Any]:
-        """What this party may look at afterwards: its points per bin, and at the bank the evaluation."""
+    def report(self, prepared: OnSlices, own: Any, role: Role) -> dict[str, Any]:
+        """What this party may look at afterwards: facts of its training (`training`), its columns, and at the bank the
+        evaluation."""
 
     def metrics(self, role: Role) -> dict[str, float] | None:
         """The figures that go into the model card; None at a side that knows none."""

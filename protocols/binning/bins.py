@@ -128,14 +128,14 @@ class Group:
 
 def fit_bins(name: str, data: ColumnData, bins: int, minimum_support: int) -> BinnedColumn | None:
     """Bins of a training column, or None when fewer than two levels have enough rows."""
-    edges = _edges(data.values[data.ordinary], bins, minimum_support) if data.kind == "number" else ()
+    edges = interval_edges(data.values[data.ordinary], bins, minimum_support) if data.kind == "number" else ()
     groups = _interval_groups(data, edges) if data.kind == "number" else _category_groups(data, minimum_support)
     groups += _absent_groups(data)
     kept = fold_small(groups, lambda group: group.count < minimum_support)
     return None if len(kept) < 2 else assemble(name, data.kind, edges, kept)
 
 
-def _edges(values: np.ndarray, bins: int, minimum_support: int) -> tuple[float, ...]:
+def interval_edges(values: np.ndarray, bins: int, minimum_support: int) -> tuple[float, ...]:
     """Inner edges of about equally full intervals. A value that many rows share gets an interval to itself first."""
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) < 2:

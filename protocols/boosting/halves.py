@@ -6,27 +6,27 @@ for sides asks for all numbers, so that the path an applicant takes stays with t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import StrictBool, model_validator
+from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from protocols.boosting.model import Document, Forest, Name, Number, PlacedSplit, Real, Trees
 from protocols.strict import Strict
 
 
 class Cut(Strict):
-    """A question about one's own column: is the value at most `threshold`, or missing and `missing_left`? Without a
+    """A question about one's own column: is the value below `threshold`, or missing and `missing_left`? Without a
     threshold every value is on the left. `bin` is the same as a code of training."""
 
-    column: Name
+    column: Annotated[StrictStr, Field(min_length=1)]
     bin: Number
     threshold: Real | None
     missing_left: StrictBool
 
     def sides(self, values: np.ndarray) -> np.ndarray:
         """(n,) float values, NaN if missing -> bool, True for left."""
-        below = ~np.isnan(values) if self.threshold is None else values <= self.threshold
+        below = ~np.isnan(values) if self.threshold is None else values < self.threshold
         return np.where(np.isnan(values), self.missing_left, below)
 
 
@@ -41,7 +41,8 @@ Edges = Mapping[int, tuple[str, Sequence[float]]]
 
 
 def cut(split: PlacedSplit, edges: Edges) -> Cut:
-    """`edges`: by column number its name and ascending upper edges of all bins of values but the last."""
+    """`edges`: by column number its name and ascending upper edges, not in the bin themselves, of all
+    bins of values but the last."""
     name, uppers = edges[split.column]
     threshold = float(uppers[split.bin]) if split.bin < len(uppers) else None
     return Cut(column=name, bin=split.bin, threshold=threshold, missing_left=split.missing_left)

@@ -27,7 +27,7 @@ from protocols.boosting.sampling import SEED_BYTES
 from protocols.boosting.settings import BoostingSettings, widths
 from protocols.crypto.ring import Array
 from protocols.errors import MalformedMessage
-from protocols.role import Message
+from protocols.role import Message, Opening
 from protocols.scorecard.stepwise import Stepwise
 from protocols.state import pack, unpack
 
@@ -153,7 +153,8 @@ class LabelBooster(Stepwise):
                       if one.party != self._config.party]
             if theirs:
                 self._s["expect"] = "sides"
-                return [self._message("splits", splits_bytes(theirs))]
+                told = Opening("tree.splits", self._config.platform, len(theirs))
+                return [Message(self._config.platform, "splits", splits_bytes(theirs), told)]
             self._grower.take_sides(np.stack([self._own_side(one) for one in wanted.splits]))
         self._s["expect"] = None
         return [self._message("end", b"")]

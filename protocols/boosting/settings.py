@@ -46,6 +46,7 @@ class BoostingSettings(Strict):
     goss: Goss | None = None
     class_weight: float = Field(1.0, ge=0.01, le=100, description="of events; of the others it is 1")
     early_stopping_rounds: int | None = Field(None, ge=1, le=500, description="trees without a better validation loss")
+    validation_share: float = Field(0.15, gt=0, lt=0.5, description="training rows that only say when to stop early")
     gradient_bits: int = Field(8, ge=4, le=12, description="fractional bits of a quantised gradient")
     hessian_bits: int = Field(8, ge=4, le=12, description="fractional bits of a quantised hessian")
 
@@ -62,6 +63,11 @@ class BoostingSettings(Strict):
     def node_rows(self) -> int:
         """Rows a node needs before its sums may be opened."""
         return max(self.minimum_node_rows, ROWS_PER_BIN * self.bins)
+
+    @property
+    def most_splits(self) -> int:
+        """Of all trees."""
+        return self.trees * (2 ** self.depth - 1)
 
     @property
     def sampled(self) -> bool:

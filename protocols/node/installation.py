@@ -15,6 +15,7 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
+from protocols.boosting import parameters as trees
 from protocols.canonical import canonical_json
 from protocols.crypto.params import DEGREE, PRODUCT, SLOTS, ParameterSet
 from protocols.node.archive import code_digest
@@ -24,7 +25,7 @@ from protocols.node.verifier.names import LOCK
 @cache
 def installation_file() -> bytes:
     """installation.json of this installation, canonical."""
-    packages, parameters = _packages(), [_parameters(each) for each in (PRODUCT, *SLOTS)]
+    packages, parameters = _packages(), _all_parameters()
     return canonical_json({
         "version": 1, "sealscore": version("sealscore"), "python": platform.python_version(), "code": code_digest(),
         "packages": packages, "packages_sha256": _digest(packages),
@@ -41,7 +42,7 @@ def lock_path() -> Path | None:
 @cache
 def signed_digests() -> dict[str, str]:
     """What a statement says of the installation besides the code: digests of packages and parameter sets, hex."""
-    return {"packages": _digest(_packages()), "parameters": _digest([_parameters(each) for each in (PRODUCT, *SLOTS)])}
+    return {"packages": _digest(_packages()), "parameters": _digest(_all_parameters())}
 
 
 @cache
@@ -51,6 +52,12 @@ def _packages() -> dict[str, str]:
     for each in distributions():
         found.setdefault(re.sub(r"[-_.]+", "-", each.name).lower(), each.version)
     return found
+
+
+def _all_parameters() -> list[dict[str, Any]]:
+    return [*(_parameters(each) for each in (PRODUCT, *SLOTS)),
+            {"name": "pads", "degree": trees.PAD_DEGREE, "primes": list(trees.KEPT), "plain_modulus": 1},
+            {"name": "hints", "degree": trees.KEY_DEGREE, "primes": list(trees.PRIMES), "plain_modulus": 1}]
 
 
 def _parameters(each: ParameterSet) -> dict[str, Any]:

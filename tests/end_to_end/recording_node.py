@@ -8,8 +8,8 @@ import json
 import sys
 from pathlib import Path
 
-from parties.bank.shared_side import bank_side
-from parties.platform.shared_side import platform_side
+from parties.bank.sides import bank_side
+from parties.platform.sides import platform_side
 from parties.runtime import serve as serving
 from parties.runtime.daemon import Daemon
 from parties.runtime.egress import Egress

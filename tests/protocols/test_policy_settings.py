@@ -4,12 +4,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from typing import get_args
 
+import numpy as np
 import pytest
 
+from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
+from protocols.boosting.messages import Begin, Column
 from protocols.errors import ConfigError, PolicyRefused
-from protocols.plan import Plan
+from protocols.plan import ModelKind, Plan
 from protocols.policy import PARAMETER_SETS, Policy
+from protocols.role import Message
 
 RULES = {"purposes": ["credit-scoring"], "kinds": ["train", "score"], "encodings": ["dummy"],
          "peers": {"platform": {"fingerprint": "a" * 64, "maximum_rows": 5000, "maximum_rows_per_quarter": 9000},
@@ -20,6 +25,14 @@ PLAN = {
                 "platform": {"table": "users", "columns": ["a", "b", "c", "d"]}},
 }
 LEVELS = {"age": "C2", "name": "C2"}
+
+
+def opens_a_hundred_sums(policy: Policy) -> None:
+    """A bank tells a platform that its trees open up to 100 sums."""
+    allowed = FeatureConfig("bank", policy.maximum_tree_sums, 9)
+    role = FeatureBooster(np.arange(40, dtype=np.uint8)[:, None] % 4, (Column(4),), allowed)
+    role.start()
+    role.handle(Message("bank", "begin", Begin(bytes(32), 20, 100).to_bytes()))
 
 
 def checks(party: str = "bank", **changes) -> Callable[[Policy], None]:
@@ -58,6 +71,10 @@ CASES: dict[str, tuple[dict, dict, Callable[[Policy], None]]] = {
     "activations": ({"activations": ["deg1"]}, {}, checks(model={"activation": "deg1"})),
     "variants": ({"variants": ["open-score"]}, {}, checks(model={"variant": "open-score"})),
     "maximum_polish": ({"maximum_polish": 1}, {}, checks(model={"polish": 1})),
+    "models": ({"models": ["boosting"]}, {}, checks(model={"kind": "boosting"})),
+    "maximum_tree_splits": ({"maximum_tree_splits": 11}, {"maximum_tree_splits": 10},
+                            lambda p: p.allowed_splits(5, 10)),
+    "maximum_tree_sums": ({"maximum_tree_sums": 100}, {"maximum_tree_sums": 99}, opens_a_hundred_sums),
     "maximum_opened_rank": ({}, {"maximum_opened_rank": 0.2}, lambda p: p.check_openings(2, 2, 16)),
     "minimum_columns": ({}, {"minimum_columns": 5},
                         lambda p: p.check_columns(Plan.model_validate(PLAN), "platform")),
@@ -120,7 +137,7 @@ def test_a_set_of_people_may_stay_or_change_much():
 
 
 def test_a_scoring_encrypts_nothing_under_keys():
-    assert PARAMETER_SETS.keys() == {"train", "score"}
+    assert set(PARAMETER_SETS) == set(get_args(ModelKind))
     checks(kind="score", model_id="m-" + "0" * 16)(Policy.model_validate(RULES | {"parameter_sets": []}))
 
 

@@ -130,9 +130,29 @@ WORDS_EN: dict[str, Any] = {
             "sums of gradients and hessians over each bin of {source}'s columns, of groups of at least 20 rows a bin",
             "which people are in a bin, and any person's label to the other side",
         ),
+        "tree.splits": (
+            "which of its own columns and bins won a split of a tree",
+            "labels, gains, leaf values, who reaches the split, and splits by columns of others",
+        ),
         "tree.sides": (
             "on which side of each split by a column of {source} every training person is",
             "the column, the threshold and the values; each further split tells a bit more of everybody",
+        ),
+        "tree.kept": (
+            "how many of its own splits the model keeps",
+            "the loss that says so",
+        ),
+        "sides.calibration": (
+            "on which side of each kept split by a column of {source} every calibration person is",
+            "the column, the threshold and the values; {source} does not learn who passes which split",
+        ),
+        "sides.test": (
+            "on which side of each kept split by a column of {source} every test person is",
+            "the column, the threshold and the values; {source} does not learn who passes which split",
+        ),
+        "sides.batch": (
+            "on which side of each split by a column of {source} every scored person is",
+            "the column, the threshold and the values; {source} does not learn who passes which split",
         ),
         "shared.calibration": (
             "the whole score of each person, of a model whose weights nobody holds",
@@ -189,7 +209,12 @@ WORDS_EN: dict[str, Any] = {
         "network.epoch": "end of an epoch",
         "source.weights": "weights of the source layer",
         "tree.sums": "sums over bins for trees",
+        "tree.splits": "splits that were won",
         "tree.sides": "sides of splits, training people",
+        "tree.kept": "number of splits kept",
+        "sides.calibration": "sides of splits, calibration people",
+        "sides.test": "sides of splits, test people",
+        "sides.batch": "sides of splits, scored people",
         "shared.calibration": "scores of a shared model",
         "shared.test": "scores of a shared model",
         "shared.batch": "scores of a shared model",
@@ -266,6 +291,18 @@ WORDS_EN: dict[str, Any] = {
         "histogram": "covered, noised counts",
         "moments": "covered, noised counts",
         "scale": "rounded sizes",
+        "shape": "numbers of bins",
+        "begin": "a random seed, number of sums to come",
+        "veil": "masked numbers that take one-time secrets out of sums",
+        "secrets": "encrypted one-time secrets",
+        "corrections": "masked products of one-time secrets",
+        "vectors": "gradients under one-time secrets",
+        "sums": "sums over bins",
+        "splits": "splits that were won",
+        "sides": "sides of splits, a bit a person",
+        "sides.": "sides of splits, a bit a person",
+        "end": "end of the training",
+        "kept": "number of splits kept",
     },
     "wire_unknown": "",
     "policies": "The rules in force, in plain words",
@@ -277,6 +314,7 @@ WORDS_EN: dict[str, Any] = {
         "purposes": "A run may only be for: {value}.",
         "kinds": "Work of these kinds may be asked for: {value}.",
         "maximum_scores_per_person_per_day": "Online, a person is scored at most {value} times in a day (UTC).",
+        "models": "These kinds of models may be trained and scored with: {value}.",
         "encodings": "Columns may be encoded as: {value}.",
         "alignments": "People taken into a run: {value} (common: whom every platform knows; covered: whom at least "
                       "one knows).",
@@ -297,6 +335,9 @@ WORDS_EN: dict[str, Any] = {
         "maximum_polish": "After a strict training the scores of training people may be opened {value} times.",
         "maximum_opened_rank": "Openings of the same training people's scores, all runs added up, may reach {value} "
                                "of the number of columns behind them.",
+        "maximum_tree_splits": "Trees may ask about the sides of at most {value} splits by one platform's columns, all "
+                               "runs about a person added up; each is a bit about every person.",
+        "maximum_tree_sums": "Trees may open at most {value} sums over bins in one training.",
         "minimum_columns": "At least {value} columns stand behind an opened score.",
         "maximum_snapshots_per_person": "A model whose weights stay shared may score a person under at most {value} "
                                         "versions of the data.",

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from parties.bank import cli
-from parties.bank.shared_side import bank_side
+from parties.bank.sides import bank_side
 from parties.runtime.cli import party_app
 
 HEAVY = ("fastapi", "alembic", "zen", "uvicorn", "sqlalchemy.orm")

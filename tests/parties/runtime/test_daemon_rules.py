@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from coordinator.certs import PartySpec, init_federation
-from parties.bank.side import BankSide
+from parties.bank.sides import bank_side
 from parties.runtime import daemon as daemon_module
 from parties.runtime import run_driver
 from parties.runtime.config import LoadedParty
@@ -95,7 +95,7 @@ def boot(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
             running.pop().stop()
         write_policy(home, fingerprint(load_identity(home.parent / "platform").public), more)
         (home / "state").mkdir(mode=0o700, exist_ok=True)
-        running.append(Daemon(LoadedParty(home / "bank.toml", "bank"), BankSide))
+        running.append(Daemon(LoadedParty(home / "bank.toml", "bank"), bank_side))
         try:
             running[-1].start()
         except SealscoreError:

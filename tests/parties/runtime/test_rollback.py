@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parties.bank.side import BankSide
+from parties.bank.sides import bank_side
 from parties.runtime import retention, rollback
 from parties.runtime.cli import party_app
 from parties.runtime.daemon import Daemon
@@ -31,7 +31,7 @@ OLDER = "is older than the audit log says"
 
 
 def acknowledge(home: Path, *words: str) -> int:
-    return cli.run(party_app("bank", BankSide), ["acknowledge", str(home / "bank.toml"), *words], "bank")
+    return cli.run(party_app("bank", bank_side), ["acknowledge", str(home / "bank.toml"), *words], "bank")
 
 
 def records(home: Path, kind: str) -> list[dict]:

@@ -117,7 +117,9 @@ def test_openings_are_declared_and_no_vector_repeats():
     assert sums % sum(one.bins for one in PLATFORM) == 0 and sums > 0
     assert sides == ROWS * sum(one.party == "platform" for one in made.splits)
     assert len({message.payload for message in vectors}) == len(vectors)
-    assert all(message.opening is None for sender, message in run.seen if sender == "bank")
+    told = [message.opening for sender, message in run.seen if sender == "bank" and message.opening]
+    assert {one.kind for one in told} == {"tree.splits"}
+    assert sum(one.count for one in told) == sum(one.party == "platform" for one in made.splits)
 
 
 def test_a_platform_that_answers_with_other_sums_or_sides_is_found_out():
