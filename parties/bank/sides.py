@@ -1,6 +1,8 @@
 """Which side of a run this party takes: it depends on what is trained and what becomes of its weights."""
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from parties.bank.shared_side import BankSharedSide
 from parties.bank.side import BankSide
 from parties.bank.trees_side import BankTreesSide
@@ -9,8 +11,8 @@ from parties.runtime.side import Side
 from protocols.plan import Plan
 
 
-def bank_side(plan: Plan | None = None, sharing: Sharing | None = None) -> Side:
+def bank_side(plan: Plan | None = None, sharing: Callable[[], Sharing] | None = None) -> Side:
     """The bank's side of a run of this plan; without a plan what is common to all runs."""
     if plan is not None and plan.model.kind == "boosting":
         return BankTreesSide()
-    return BankSharedSide(sharing) if plan is not None and plan.model.release == "shared" else BankSide()
+    return BankSharedSide(sharing()) if plan is not None and plan.model.release == "shared" else BankSide()

@@ -70,7 +70,7 @@ class Node:
     """What a run needs of its daemon."""
 
     party: LoadedParty
-    side: Callable[..., Side]  # of a plan and a `Sharing`
+    side: Callable[..., Side]  # of a plan and what makes a `Sharing`
     identity: IdentityKey
     audit: AuditLog
     vault: Vault
@@ -126,7 +126,7 @@ class Phases:
         self._node, self._agreement, self._plan = node, agreement, agreement.plan
         self._run, self._name, self._identities = agreement.run, node.party.name, identities
         self._store, self._drive = store, drive
-        self._side = node.side(agreement.plan, self._sharing())
+        self._side = node.side(agreement.plan, self._sharing)
         self._circle: Circle | None = None
         self._lacking = 0  # training rows that a party has no columns for
         self._counted = 0  # event counts without noise that were opened (woe): equations, as coefficients are

@@ -71,7 +71,7 @@ class Party(Phases):
     def __init__(self, name: str, plan: Plan, tables: dict[str, Table], post: dict[tuple[str, str], Message]):
         self.tables, self.post, self.notes, self.roles = tables, post, [], []
         statements = {party: json.dumps({"rows": len(table)}) for party, table in tables.items()}
-        node = SimpleNamespace(party=SimpleNamespace(name=name), side=lambda plan, sharing: self, vault=None,
+        node = SimpleNamespace(party=SimpleNamespace(name=name), side=lambda plan, sharing: self,
                                audit=SimpleNamespace(append=lambda kind, body: self.notes.append(body)))
         super().__init__(node, SignedAgreement("r-00000000000000aa", plan, statements, {}), {}, Store(), self.drive)
 
