@@ -17,12 +17,12 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.demo import ablations, applications, results, setting
+from coordinator.demo import ablations, applications, models, results, setting
 from coordinator.demo.banks import MOST_BANKS, fewest_rows
 from coordinator.demo.decided import figures
 from coordinator.demo.decisions import decide
 from coordinator.demo.federation import FEATURE, LABEL, Federation
-from coordinator.demo.metrics import Outcome, collect
+from coordinator.demo.metrics import Facts, Outcome, collect
 from coordinator.demo.population import MOST_PLATFORMS, platform_columns
 from coordinator.demo.setting import Say, Setting
 from coordinator.demo.words import ablation_words, end_words
@@ -51,14 +51,18 @@ def demo(
     platform_csv: Annotated[Path | None, typer.Option(help="the platform's own CSV")] = None,
     id_column: Annotated[str, typer.Option("--id", help="identifier column of both files")] = "id",
     label: Annotated[str, typer.Option(help="label column of the bank's file, 0 or 1")] = "default",
-    encoding: Annotated[str, typer.Option(help="dummy, numeric or woe")] = "dummy",
+    model: Annotated[list[str] | None, typer.Option(help="scorecard or boosting (trees); given several times, all are "
+                                                    "trained and compared  [default: scorecard]")] = None,
+    trees: Annotated[int, typer.Option(min=1, max=500, help="boosting: number of trees")] = 40,
+    depth: Annotated[int, typer.Option(min=1, max=8, help="boosting: depth of a tree")] = 3,
+    encoding: Annotated[str, typer.Option(help="scorecard: dummy, numeric or woe")] = "dummy",
     activation: Annotated[str, typer.Option(help="anchored, deg1 or deg3")] = "anchored",
     banks: Annotated[int, typer.Option(min=1, max=MOST_BANKS, help="banks of the synthetic data")] = 1,
     platforms: Annotated[int, typer.Option(min=1, max=MOST_PLATFORMS, help="platforms of the synthetic data")] = 1,
     steps: Annotated[int, typer.Option(min=1, max=32, help="gradient steps")] = 8,
     release: Annotated[str, typer.Option(help="owner: each side gets its coefficients; shared: nobody does")] = "owner",
     bins: Annotated[int | None, typer.Option(
-        min=2, max=32, help="bins per number (dummy, woe); default by rows")] = None,
+        min=2, max=32, help="bins per number (dummy, woe, trees); default by rows, of trees 16")] = None,
     variant: Annotated[str, typer.Option(help="strict, or open-score: the bank opens training scores")] = "strict",
     polish: Annotated[int, typer.Option(min=0, max=MOST_POLISH, help="openings of training rows' scores after the "
                                         "strict steps, which lead to the maximum likelihood")] = 0,
@@ -68,7 +72,7 @@ def demo(
         help="decide 1,000 applications with the model; of one bank and platform, synthetic data")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
 ) -> None:
-    """Align, train, evaluate and publish one strict scorecard, decide applications with it; write what came of it."""
+    """Align, train, evaluate and publish one model, decide applications with a scorecard; write what came of it."""
     began = time.monotonic()
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     _check_encoding(encoding, banks, with_ablations)
@@ -76,13 +80,22 @@ def demo(
     _check_release(release, banks, platforms)
     _check_parties(bank_csv, platform_csv, banks, platforms, with_ablations)
     _check_openings(variant, polish, banks, platforms)
-    rows, bins = _sizes(rows, bins, banks, platforms, with_ablations and encoding == "dummy", say)
+    kinds = tuple(model or ("scorecard",))
+    models.check(kinds, banks, platforms, with_ablations, {
+        "encoding": (encoding, "dummy"), "activation": (activation, "anchored"), "release": (release, "owner"),
+        "variant": (variant, "strict"), "polish": (polish, 0), "steps": (steps, 8)})
+    rows, scorecard_bins = _sizes(rows, bins, banks, platforms, with_ablations and encoding == "dummy", say)
     given = bank_csv and setting.given(bank_csv, platform_csv, id_column, label, say)  # before anything is removed
     _clear(out)
     parts = given or setting.synthetic(out / "data", rows, seed, banks, platforms, say)
-    settings = {"encoding": encoding, "bins": bins or parts.bins, "steps": steps, "seed": seed,
-                "activation": activation, "release": release, "variant": variant, "polish": polish}
-    decisions = decisions and not given and banks == platforms == 1
+    offered = {
+        "scorecard": {"encoding": encoding, "bins": scorecard_bins or parts.bins, "steps": steps, "seed": seed,
+                      "activation": activation, "release": release, "variant": variant, "polish": polish},
+        "boosting": {"kind": "boosting", "trees": trees, "depth": depth, "bins": bins or models.TREE_BINS,
+                     "learning_rate": models.LEARNING_RATE, "seed": seed},
+    }
+    settings = [offered[kind] for kind in kinds]
+    decisions = decisions and not given and banks == platforms == 1 and kinds[0] == "scorecard"
     rules = _rules(parts, settings, with_ablations and platforms > 1, decisions, say)
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
     metrics = _run(federation, parts, settings, out, with_ablations, decisions, as_json, say, began)
@@ -149,20 +162,22 @@ def _sizes(rows: int | None, bins: int | None, banks: int, platforms: int, choos
     return rows, bins
 
 
-def _rules(parts: Setting, settings: dict[str, Any], fewer_platforms: bool, online: bool, say: Say) -> list[str]:
-    """Of every party's policy: what the plan asks for."""
+def _rules(parts: Setting, settings: list[dict[str, Any]], fewer_platforms: bool, online: bool, say: Say) -> list[str]:
+    """Of every party's policy: what the plans ask for."""
     if fewer_platforms:
         say("trainings without a platform are about nearly the same people: the policies of this demo say "
             "minimum_change_rows = 1, which no policy about real people should")
-    plan = Plan.from_toml_text(setting.plan_text(parts, tuple(parts.tables), **settings), "plan.toml")
-    return setting.policy_rules(plan, again_on_nearly_the_same=fewer_platforms, online=online)
+    plans = [Plan.from_toml_text(setting.plan_text(parts, tuple(parts.tables), **each), "plan.toml")
+             for each in settings]
+    return setting.policy_rules(*plans, again_on_nearly_the_same=fewer_platforms, online=online)
 
 
 def _run(
-    federation: Federation, parts: Setting, settings: dict[str, Any], out: Path, fewer: bool, online: bool, quiet: bool,
-    say: Say, began: float,
+    federation: Federation, parts: Setting, kinds: list[dict[str, Any]], out: Path, fewer: bool, online: bool,
+    quiet: bool, say: Say, began: float,
 ) -> dict[str, Any]:
     """Start the nodes, train, and write what there is to write; the metrics."""
+    settings, *further = kinds
     everyone, *others = ablations.trainings(parts.banks, parts.platforms)
     plans = {t.name: _write_plan(parts, t, settings, out) for t in (everyone, *(others if fewer else ()))}
     order = [everyone]
@@ -171,7 +186,7 @@ def _run(
         levels = settings["bins"] if settings["encoding"] == "dummy" else NUMERIC_LEVELS
         order, passes = ablations.in_order([everyone, *others], columns, parts.rows, levels)
         say(ablation_words(order, passes))
-    outcomes, decided = [], None
+    outcomes, decided, beside = [], None, {}
     say(f"starting coordinator, {', '.join(parts.tables)} …")
     with federation:
         say(f"running; the nodes' logs are in {federation.folder}")
@@ -181,17 +196,36 @@ def _run(
                 summary = federation.run(path, quiet=quiet)
             else:
                 outcomes.append(_train(federation, training, path, plan, quiet, say))
+        for each in further:
+            beside[each.get("kind", "scorecard")] = _beside(federation, parts, each, out, quiet, say)
         if online:
             decided = _decided(federation, summary["model_id"], plans[ablations.ALL][1], settings["seed"], say)
     facts = {party: results.party_facts(federation, party, summary["run"]) for party in parts.tables}
     pooled = results.oracle(federation, plans[ablations.ALL][1], parts.tables, facts, outcomes)
     metrics = collect(summary, facts, pooled, parts.rows, time.monotonic() - began, outcomes)
     metrics |= {"decisions": decided} if decided else {}
+    if beside:
+        first = models.row(settings.get("kind", "scorecard"), summary, facts, pooled)
+        metrics["models"] = [first, *(
+            models.row(kind, told, found, results.oracle(federation, plan, parts.tables, found))
+            for kind, (told, found, plan) in beside.items())]
     fingerprints = results.write_evidence(federation, out)
     results.write_privacy(out)
     results.write_report(out, metrics, summary, facts, pooled, fingerprints, parts.source)
     _write_whole(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return metrics
+
+
+def _beside(federation: Federation, parts: Setting, settings: dict[str, Any], out: Path, quiet: bool, say: Say
+            ) -> tuple[dict[str, Any], Facts, Plan]:
+    """Train another kind of model on the same people: its run's summary, what the nodes hold of it, its plan."""
+    kind = settings.get("kind", "scorecard")
+    say(f"training {models.NAMES[kind].lower()} on the same people …")
+    path = out / f"plan.{kind}.toml"
+    path.write_text(setting.plan_text(parts, tuple(parts.tables), **settings), encoding="utf-8")
+    summary = federation.run(path, quiet=quiet)
+    facts = {party: results.party_facts(federation, party, summary["run"]) for party in parts.tables}
+    return summary, facts, Plan.from_toml_text(path.read_text(encoding="utf-8"), path.name)
 
 
 def _write_plan(parts: Setting, training: ablations.Training, settings: dict[str, Any], out: Path

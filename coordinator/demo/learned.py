@@ -20,6 +20,13 @@ MEANING = {
     "shared.calibration": "the joint score of each calibration row, to the bank, under a flood of 1/64",
     "shared.test": "the joint score of each test row, to the bank, under a flood of 1/64",
     "woe.counts": "defaults among the training rows of each of a platform's bins, to that platform",
+    "tree.sums": "sums of gradients and hessians over each bin of the platform's columns, to the bank, of nodes of at "
+                 "least 20 rows a bin",
+    "tree.splits": "which of its columns and bins won a split, to the platform",
+    "tree.sides": "a bit for each training row and split by a column of the platform's, to the bank",
+    "tree.kept": "how many of its splits the model keeps, to the platform",
+    "sides.calibration": "a bit for each calibration row and kept split, to the bank",
+    "sides.test": "a bit for each test row and kept split, to the bank",
     "verdict": "whether the joint model was better than the bank's own, to the platforms and the other banks",
 }
 
@@ -31,6 +38,8 @@ _WOE = ("how many of the training rows in each of its bins defaulted (encoding w
 def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platforms: Sequence[str], shared: bool = False
             ) -> dict[str, list[str]]:
     """Sentences by party, and what the coordinator learned; `shared`: nobody got coefficients."""
+    if metrics["training"]["kind"] == "boosting":
+        return _with_trees(metrics, source)
     if shared:
         return _with_shared_weights(metrics, source)
     if len(banks) > 1:
@@ -64,6 +73,24 @@ def _of_two(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
             "the metrics in the model card; no row, no coefficient, no key",
             f"nothing of the data (here: {source})",
         ],
+    }
+
+
+def _with_trees(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
+    of_two, opened = _of_two(metrics, source), metrics["openings"]
+    holdout = metrics["rows_calibration"] + metrics["rows_test"]
+    splits = opened.get("tree.splits", 0)
+    return of_two | {
+        LABEL: [of_two[LABEL][0], f"the number of bins of each of the platform's {metrics['columns_platform']} columns",
+                f"{opened.get('tree.sums', 0):,} sums of gradients and hessians over the platform's bins, of no node "
+                "below 20 rows a bin",
+                f"at {splits:,} splits by the platform's columns on which side each of {metrics['rows_train']:,} "
+                f"training rows is, and each of {holdout:,} calibration and test rows; no column, threshold or value"],
+        FEATURE: [of_two[FEATURE][0],
+                  f"which of its own columns and bins won {splits:,} splits; nothing of the bank's splits, of gains or "
+                  "of leaf values",
+                  "whether the joint model was better than the bank's own; no label, score or gradient, and not which "
+                  "rows are in a node"],
     }
 
 

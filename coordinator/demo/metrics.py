@@ -48,11 +48,18 @@ def collect(
         "rows_platform": max(n for party, n in rows.items() if party not in banks),
         **{key: value for key, value in together.items() if key not in ("rows", "events_train", "events_test")},
         "rows_aligned_oracle": pooled["rows_aligned"], "note": _NOTE,
-        "steps": facts[banks[0]]["report"]["training"]["steps"], "wall_s": round(wall_s, 2), "phases": _phases(facts),
-        "openings": _openings(facts),
+        "training": _training(facts[banks[0]]["report"]), "wall_s": round(wall_s, 2), "phases": phases_of(facts),
+        "openings": total_openings(facts),
         **({"banks": each} if len(banks) > 1 else {}),
         **({"ablations": ablations(facts, pooled, outcomes)} if outcomes else {}),
     }
+
+
+def _training(report: dict[str, Any]) -> dict[str, Any]:
+    """What the first bank's report says of its training: kind of model, and its steps or trees."""
+    told = report["training"]
+    return {"kind": report.get("kind", "scorecard")} | {key: told[key] for key in ("steps", "trees", "splits", "depth")
+                                                        if key in told}
 
 
 def bank_figures(bank: str, facts: Facts, pooled: dict[str, Any], rows: int) -> dict[str, Any]:
@@ -64,8 +71,8 @@ def bank_figures(bank: str, facts: Facts, pooled: dict[str, Any], rows: int) -> 
         "rows": rows, "rows_aligned": train + report["rows"]["calibration"] + report["rows"]["test"],
         "rows_train": train, "rows_calibration": report["rows"]["calibration"], "rows_test": report["rows"]["test"],
         "events_train": oracle["events"]["train"], "events_test": oracle["events"]["test"],
-        "columns_bank": _coefficients(facts[bank]) + 1,
-        "columns_platform": sum(_coefficients(facts[party]) for party in facts if not is_bank(party)),
+        "columns_bank": _columns(facts[bank]) + (report.get("kind", "scorecard") == "scorecard"),
+        "columns_platform": sum(_columns(facts[party]) for party in facts if not is_bank(party)),
         **{f"{name}_{key}": values[name] for key, values in (("joint", joint), ("bank_only", alone))
            for name in ("auc", "ks", "log_loss")},
         "auc_uplift": uplift["difference"], "auc_uplift_low": uplift["low"], "auc_uplift_high": uplift["high"],
@@ -73,9 +80,11 @@ def bank_figures(bank: str, facts: Facts, pooled: dict[str, Any], rows: int) -> 
     }
 
 
-def _coefficients(told: dict[str, Any]) -> int:
-    """Without the intercept."""
+def _columns(told: dict[str, Any]) -> int:
+    """Coefficients without the intercept, or columns that compete for splits."""
     half = told["half"]
+    if half.get("kind") == "boosting":
+        return len(half["encoder"]["columns"])
     return len(half["coefficients"]) if "coefficients" in half else len(half["whitening"]["rotation"][0])
 
 
@@ -110,7 +119,7 @@ def _mean(intervals: Sequence[tuple[float, float, float]], weights: Sequence[int
     return value, value - half / sum(weights), value + half / sum(weights)
 
 
-def _phases(facts: Facts) -> dict[str, dict[str, float]]:
+def phases_of(facts: Facts) -> dict[str, dict[str, float]]:
     """`seconds` is the slowest party's; `bytes_bank` and `bytes_platform` are those of all banks and all platforms."""
     phases, several = {}, len(facts) > 2
     for name in PHASES:
@@ -123,7 +132,8 @@ def _phases(facts: Facts) -> dict[str, dict[str, float]]:
     return phases
 
 
-def _openings(facts: Facts) -> dict[str, int]:
+def total_openings(facts: Facts) -> dict[str, int]:
+    """Numbers opened by all parties, by kind."""
     total: dict[str, int] = {}
     for party in facts:
         for kind, learners in facts[party].get("ledger.openings", {}).items():
@@ -139,7 +149,7 @@ def ablations(facts: Facts, pooled: dict[str, Any], outcomes: Sequence[Outcome])
     ran = {o.training.name: o for o in outcomes if o.refused is None}
     return {
         "trainings": {name: {"run": o.run, "banks": list(o.training.banks), "platforms": list(o.training.platforms),
-                             "seconds": round(sum(p["seconds"] for p in _phases(o.facts).values()), 1),
+                             "seconds": round(sum(p["seconds"] for p in phases_of(o.facts).values()), 1),
                              "auc": {bank: pooled["trainings"][name][bank]["auc"] for bank in o.training.banks}}
                       for name, o in ran.items()},
         "refused": {o.training.name: o.refused for o in outcomes if o.refused is not None},

@@ -30,8 +30,10 @@ import numpy as np
 import typer
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from coordinator.demo import oracle_trees
 from parties.runtime.tables import Table, TableConfig, load_table
 from protocols.binning.encoder import Encoder
+from protocols.boosting.columns import TreeColumns
 from protocols.errors import ConfigError, DataError
 from protocols.node import cli
 from protocols.plan import Plan
@@ -54,7 +56,7 @@ class Half(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     encoder: dict[str, Any]
-    whitening: dict[str, Any]
+    whitening: dict[str, Any] | None = None
     coefficients: tuple[float, ...] | None = None
 
 
@@ -152,6 +154,8 @@ def _whitened(table: Table, half: Half) -> np.ndarray:
 
 def _fit(joined: dict[str, Joined], tables: dict[str, Table], spec: Spec) -> dict[str, Any]:
     """One model on the training rows of all banks, measured at each."""
+    if spec.plan.model.kind == "boosting":
+        return _fit_trees(joined, tables, spec)
     own = len(joined) - 1 if spec.plan.model.intercepts == "bank" else 0
     columns = {bank: np.hstack([_intercepts(number, len(j.labels), own),
                                 *(_whitened(tables[party].take(rows), spec.halves[party])
@@ -162,12 +166,25 @@ def _fit(joined: dict[str, Joined], tables: dict[str, Table], spec: Spec) -> dic
                           np.concatenate([joined[bank].labels[rows] for bank, rows in train.items()]),
                           spec.plan.model.l2)
     banks = {bank: _measure(j, fitted.score(columns[bank])) for bank, j in joined.items()}
+    return _told(banks, fitted.converged)
+
+
+def _fit_trees(joined: dict[str, Joined], tables: dict[str, Table], spec: Spec) -> dict[str, Any]:
+    """A plan of trees has one bank."""
+    ((bank, here),) = joined.items()
+    taken = {party: tables[party].take(rows) for party, rows in here.rows.items()}
+    encoders = {party: TreeColumns.model_validate(spec.halves[party].encoder) for party in here.rows}
+    found = oracle_trees.scores(taken, encoders, here.labels, here.part(TRAIN), spec.plan)
+    return _told({bank: _measure(here, found)}, True)
+
+
+def _told(banks: dict[str, dict[str, Any]], converged: bool) -> dict[str, Any]:
     first = next(iter(banks.values()))
     return {
         "rows_aligned": sum(b["rows_aligned"] for b in banks.values()),
         "rows": {name: sum(b["rows"][name] for b in banks.values()) for name in SLICES},
         "metrics": {name: _mean(banks, name) for name in first["metrics"]},
-        "curve": first["curve"], "converged": fitted.converged, "banks": banks,
+        "curve": first["curve"], "converged": converged, "banks": banks,
     }
 
 

@@ -11,6 +11,8 @@
     curves        {joint: {roc: [[fpr, tpr], ...], ks: [[share, events, non-events], ...]}, bank_only*: {the same}}
     calibration   asdict of the rows of protocols.scorecard.evaluation.calibration_table (joint model, test slice)
     lift          asdict of the rows of protocols.scorecard.evaluation.lift_table (joint model, test slice)
+    importances*  {party: [{name, splits, gain*}]}      boosted trees, in place of points; gains are known to the bank
+    models*       [row() of models.py]                  kinds of models that were trained on the same people
     columns       {party: [{column, bins: [{label, count (or null), coefficient, points}]}]}
     phases        {name: {seconds, bytes_<party>: int for each party}}     in the order in which they ran
     openings      {kind: count}                         what was opened, from the ledgers
@@ -97,6 +99,8 @@ def _view(data: dict[str, Any]) -> dict[str, Any]:
         "hues": report_banks.hues(data),
         "banks": report_banks.view(data),
         "added": report_banks.added(data),
+        "compared": data.get("models", []),
+        "importances": _importances(data.get("importances", {})),
         **report_decisions.view(data),
         "openings_meaning": data.get("openings_meaning", {}),
         "verify": data.get("verify", VERIFY),
@@ -133,6 +137,18 @@ def _sides(columns: dict[str, list[dict]]) -> list[dict[str, Any]]:
 def _spread(bins: list[dict]) -> float:
     points = [b["points"] for b in bins]
     return max(points, default=0) - min(points, default=0)
+
+
+def _importances(parties: dict[str, list[dict]]) -> list[dict[str, Any]]:
+    """Bars in per cent of a party's largest: by gain where it is known, else by number of splits."""
+    shown = []
+    for party, rows in parties.items():
+        by = "gain" if rows and "gain" in rows[0] else "splits"
+        top = max((row[by] for row in rows), default=0) or 1
+        shown.append({"party": party, "by": by, "rows": [
+            {**row, "whose": row["name"].partition(":")[0], "shown": row["name"].partition(":")[2],
+             "width": 100 * row[by] / top} for row in rows]})
+    return shown
 
 
 def _phases(phases: dict[str, dict], parties: list[str]) -> dict[str, Any]:

@@ -92,7 +92,9 @@ def write_report(
     if len(banks) > 1:
         data |= {"banks": {bank: _bank(metrics["banks"][bank], facts[bank]["report"]) for bank in banks},
                  "together": {key: metrics[key] for key in _TOGETHER}}
-    data |= {key: metrics[key] for key in ("ablations", "decisions") if key in metrics}
+    if first.get("kind") == "boosting":
+        data["importances"] = {party: facts[party]["report"]["importances"] for party in facts}
+    data |= {key: metrics[key] for key in ("ablations", "decisions", "models") if key in metrics}
     return render_report(data, out / "report.html")
 
 

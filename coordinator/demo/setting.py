@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from coordinator.demo.banks import split_bank
 from coordinator.demo.federation import FEATURE, LABEL, PURPOSE, Table, inferred_table, is_bank
@@ -80,26 +81,31 @@ def _lines(path: Path) -> int:
         return sum(1 for row in csv.reader(file) if row) - 1
 
 
-def policy_rules(plan: Plan, *, again_on_nearly_the_same: bool = False, online: bool = False) -> list[str]:
-    """Lines of a policy that permits what `plan` asks for and no more; the smallest intersection is Federation's.
+def policy_rules(*plans: Plan, again_on_nearly_the_same: bool = False, online: bool = False) -> list[str]:
+    """Lines of a policy that permits what `plans` ask for and no more; the smallest intersection is Federation's.
 
     `again_on_nearly_the_same`: trainings with one platform less take people who differ by few; the policy says so.
     `online`: the model is to score applicants, one at a time.
     """
-    model, slices = plan.model, plan.slices
-    only = {"encodings": model.encoding, "activations": model.activation,
-            "alignments": plan.alignment.rows, "release": model.release, "variants": model.variant}
-    rules = [f"kinds = {json.dumps([plan.kind, *(['online'] if online else [])])}",
-             *(f"{name} = {json.dumps([value])}" for name, value in only.items())]
-    rules += [f"minimum_bin_rows = {model.minimum_support}", f"maximum_steps = {model.most_steps}",
-              f"maximum_polish = {model.polish}",
-              f"maximum_holdout_share = {round(slices.calibration + slices.test, 9)}"]
+    only = {"models": [plan.model.kind for plan in plans], "encodings": [plan.model.encoding for plan in plans],
+            "activations": [plan.model.activation for plan in plans],
+            "alignments": [plan.alignment.rows for plan in plans], "release": [plan.model.release for plan in plans],
+            "variants": [plan.model.variant for plan in plans]}
+    kinds = dict.fromkeys([*(plan.kind for plan in plans), *(["online"] if online else [])])
+    rules = [f"kinds = {json.dumps(list(kinds))}",
+             *(f"{name} = {json.dumps(list(dict.fromkeys(values)))}" for name, values in only.items())]
+    rules += [f"minimum_bin_rows = {min(plan.model.minimum_support for plan in plans)}",
+              f"maximum_steps = {max(plan.model.most_steps for plan in plans)}",
+              f"maximum_polish = {max(plan.model.polish for plan in plans)}",
+              f"maximum_holdout_share = {round(max(p.slices.calibration + p.slices.test for p in plans), 9)}"]
+    splits = sum(plan.model.boosting.most_splits for plan in plans if plan.model.boosting)
+    rules += [f"maximum_tree_splits = {splits}"] if splits else []
     return [*rules, "minimum_change_rows = 1"] if again_on_nearly_the_same else rules
 
 
-def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: int, steps: int, seed: int,
-              activation: str = "anchored", release: str = "owner", variant: str = "strict", polish: int = 0) -> str:
-    """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each."""
+def plan_text(setting: Setting, parties: Sequence[str], *, seed: int, **model: Any) -> str:
+    """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each. `model`: as
+    `_scorecard` or, with kind = "boosting", `_boosting` take it."""
     banks = [party for party in parties if is_bank(party)]
     labels = f'label_party = "{banks[0]}"' if len(banks) == 1 else f"label_parties = {json.dumps(banks)}"
     lines = [f'purpose = "{PURPOSE}"', labels,
@@ -107,11 +113,24 @@ def plan_text(setting: Setting, parties: Sequence[str], *, encoding: str, bins: 
     for party in parties:
         lines += [f"[parties.{party}]", 'table = "customers"',
                   f"columns = {json.dumps(setting.tables[party].columns)}", ""]
-    lines += ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}"]
-    lines += [f"activation = {json.dumps(activation)}"] if activation != "anchored" else []
-    lines += [f"release = {json.dumps(release)}"] if release != "owner" else []
-    lines += [f"variant = {json.dumps(variant)}"] if variant != "strict" else []
-    lines += [f"polish = {polish}", ""] if polish else [""]
+    kind = model.pop("kind", "scorecard")
+    lines += [*{"scorecard": _scorecard, "boosting": _boosting}[kind](**model), ""]
     if setting.minimum_intersection != USUAL_INTERSECTION:
         lines += ["[alignment]", f"minimum_intersection = {setting.minimum_intersection}", ""]
     return "\n".join([*lines, "[slices]", f'seed = "{seed}"', ""])
+
+
+def _scorecard(*, encoding: str, bins: int, steps: int, activation: str = "anchored", release: str = "owner",
+               variant: str = "strict", polish: int = 0) -> list[str]:
+    """[model] of a scorecard: what differs from the usual settings."""
+    lines = ["[model]", f"encoding = {json.dumps(encoding)}", f"bins = {bins}", f"steps = {steps}"]
+    lines += [f"activation = {json.dumps(activation)}"] if activation != "anchored" else []
+    lines += [f"release = {json.dumps(release)}"] if release != "owner" else []
+    lines += [f"variant = {json.dumps(variant)}"] if variant != "strict" else []
+    return [*lines, *([f"polish = {polish}"] if polish else [])]
+
+
+def _boosting(*, trees: int, depth: int, bins: int, learning_rate: float) -> list[str]:
+    """[model] of boosted trees."""
+    return ["[model]", 'kind = "boosting"', "", "[model.boosting]", f"trees = {trees}", f"depth = {depth}",
+            f"bins = {bins}", f"learning_rate = {learning_rate}"]

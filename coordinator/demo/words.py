@@ -20,20 +20,35 @@ def ablation_words(order: Sequence[Training], passes: bool) -> str:
 def end_words(metrics: dict[str, Any], out: Path, program: str) -> str:
     """The end of the demo in a few lines."""
     sent = sum(p["bytes_bank"] + p["bytes_platform"] for p in metrics["phases"].values())
+    train_s, made_of = metrics["phases"]["train"]["seconds"], _made_of(metrics["training"])
     figures = _banks(metrics) if "banks" in metrics else _one_bank(metrics)
     return "\n".join([
         "",
         *figures,
+        *_compared(metrics.get("models")),
         *_added(metrics.get("ablations")),
         *_decided(metrics.get("decisions")),
-        f"training              {metrics['phases']['train']['seconds']:.1f} s, {metrics['steps']} steps; all sealed "
-        f"traffic {sent / 1e6:.0f} MB; whole demo {metrics['wall_s']:.0f} s",
+        f"training              {train_s:.1f} s, {made_of}; all sealed traffic {sent / 1e6:.0f} MB; whole demo {metrics['wall_s']:.0f} s",
         "",
         f"report    {out / 'report.html'}",
         f"metrics   {out / 'metrics.json'}",
         f"privacy   {out / 'privacy.html'}",
         f"verify    {program} audit verify {out / 'evidence'} --trust {out / 'trust.json'}",
     ])
+
+
+def _made_of(training: dict[str, Any]) -> str:
+    return f"{training['steps']} steps" if "steps" in training else f"{training['trees']} trees"
+
+
+def _compared(models: list[dict[str, Any]] | None) -> list[str]:
+    """The kinds of models that were trained on the same people."""
+    if models is None:
+        return []
+    head = f"{'model':<22}{'AUC':<8}{'KS':<8}{'pooled':<9}{'training':>10}{'traffic':>10}"
+    return ["", head, *(f"{m['name']:<22}{m['auc']:<8.4f}{m['ks']:<8.4f}{m['auc_pooled_oracle']:<9.4f}"
+                        f"{m['train_s']:>8.1f} s{(m['bytes_bank'] + m['bytes_platform']) / 1e6:>7.0f} MB"
+                        for m in models), ""]
 
 
 def _one_bank(m: dict[str, Any]) -> list[str]:
