@@ -28,7 +28,8 @@ def end_words(metrics: dict[str, Any], out: Path, program: str) -> str:
         *_compared(metrics.get("models")),
         *_added(metrics.get("ablations")),
         *_decided(metrics.get("decisions")),
-        f"training              {train_s:.1f} s, {made_of}; all sealed traffic {sent / 1e6:.0f} MB; whole demo {metrics['wall_s']:.0f} s",
+        f"training              {train_s:.1f} s, {made_of}; all sealed traffic {sent / 1e6:.0f} MB; "
+        f"whole demo {metrics['wall_s']:.0f} s",
         "",
         f"report    {out / 'report.html'}",
         f"metrics   {out / 'metrics.json'}",

@@ -39,9 +39,10 @@ class BankModel:
         vault = Vault(party.state / "vault", identity)
         half = vault.get(model)
         platforms = [name for name, seat in half["parties"].items() if seat == "feature"]
-        if half["status"] != "published" or len(platforms) != 1:
-            raise UsageError(f"model {model} is {half['status']} here with {len(platforms)} platforms; online scoring "
-                             "needs a published model of one platform")
+        kind = half.get("kind", "scorecard")
+        if half["status"] != "published" or len(platforms) != 1 or kind != "scorecard":
+            raise UsageError(f"model {model} is a {half['status']} model of kind {kind} with {len(platforms)} "
+                             "platforms here; online scoring needs a published scorecard of one platform")
         alone = half.get("alone")
         return cls(model, half["run"], platforms[0],
                    _scorecard(party, half, half) if "coefficients" in half else None,

@@ -79,7 +79,8 @@ class OnlineModels:
             return pb.UNKNOWN_MODEL
         if half["status"] == "revoked":
             return pb.MODEL_REVOKED
-        if half["status"] != "published" or list(half["parties"].values()).count("feature") != 1:
+        online = half.get("kind", "scorecard") == "scorecard" and list(half["parties"].values()).count("feature") == 1
+        if half["status"] != "published" or not online:
             return pb.UNKNOWN_MODEL
         found = OnlineModel.of(half)
         few = len(found.encoder.columns) < self._policy.minimum_columns
