@@ -85,7 +85,8 @@ def _with_trees(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
                 f"{opened.get('tree.sums', 0):,} sums of gradients and hessians over the platform's bins, of no node "
                 "below 20 rows a bin",
                 f"at {splits:,} splits by the platform's columns on which side each of {metrics['rows_train']:,} "
-                f"training rows is, and each of {holdout:,} calibration and test rows; no column, threshold or value"],
+                f"training rows is, and each of {holdout:,} calibration and test rows; no column's name, threshold or "
+                "value"],
         FEATURE: [of_two[FEATURE][0],
                   f"which of its own columns and bins won {splits:,} splits; nothing of the bank's splits, of gains or "
                   "of leaf values",

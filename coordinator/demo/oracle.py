@@ -71,6 +71,9 @@ class Trained(BaseModel):
     @model_validator(mode="after")
     def _all_halves(self) -> Self:
         _check_parties("halves", self.halves, self.plan)
+        lacking = [party for party, half in self.halves.items() if half.whitening is None]
+        if lacking and self.plan.model.kind == "scorecard":
+            raise ValueError(f"halves.{lacking[0]}.whitening is missing")
         return self
 
 
@@ -172,9 +175,10 @@ def _fit(joined: dict[str, Joined], tables: dict[str, Table], spec: Spec) -> dic
 def _fit_trees(joined: dict[str, Joined], tables: dict[str, Table], spec: Spec) -> dict[str, Any]:
     """A plan of trees has one bank."""
     ((bank, here),) = joined.items()
-    taken = {party: tables[party].take(rows) for party, rows in here.rows.items()}
     encoders = {party: TreeColumns.model_validate(spec.halves[party].encoder) for party in here.rows}
-    found = oracle_trees.scores(taken, encoders, here.labels, here.part(TRAIN), spec.plan)
+    columns = {party: tables[party].take(rows).select(sorted({one.column for one in encoders[party].columns}))
+               for party, rows in here.rows.items()}
+    found = oracle_trees.scores(columns, encoders, here.labels, here.part(TRAIN), spec.plan)
     return _told({bank: _measure(here, found)}, True)
 
 

@@ -5,21 +5,19 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from parties.runtime.tables import Table
+from protocols.binning.columns import ColumnData
 from protocols.boosting.columns import TreeColumns
 from protocols.boosting.halves import FeatureHalf, LabelHalf
 from protocols.boosting.pooled import Labelled, Part, grown
 from protocols.plan import Plan
 
 
-def scores(tables: Mapping[str, Table], encoders: Mapping[str, TreeColumns], labels: np.ndarray, training: np.ndarray,
-           plan: Plan) -> np.ndarray:
-    """(m,) log-odds of trees that grew on the rows of `training` (places among the m); `tables` have the m rows, and
-    `encoders` bin each party's columns, the bank's first."""
+def scores(columns: Mapping[str, Mapping[str, ColumnData]], encoders: Mapping[str, TreeColumns], labels: np.ndarray,
+           training: np.ndarray, plan: Plan) -> np.ndarray:
+    """(m,) log-odds of trees that grew on the rows of `training` (places among the m); `columns`: by party those of the
+    m rows, the bank's first; `encoders` bin them."""
     own, *others = encoders
-    values = {party: encoder.values(tables[party].select(sorted({one.column for one in encoder.columns})),
-                                    np.ones(len(labels), bool))
-              for party, encoder in encoders.items()}
+    values = {party: encoder.values(columns[party], np.ones(len(labels), bool)) for party, encoder in encoders.items()}
     parts = {party: Part(_codes(encoder, values[party], training), encoder.told) for party, encoder in encoders.items()}
     rows = Labelled(labels[training].astype(np.int8), plan.slices.key(), _validation(plan, len(training)))
     trees = grown(plan.model.boosting, parts, rows)

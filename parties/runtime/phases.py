@@ -57,7 +57,8 @@ from protocols.scorecard.whitening import Whitening
 from protocols.state import pack, unpack
 
 log = logging.getLogger("sealscore.run")
-SECRET_FACTS = ("keys", "train.peer_public")
+ORDER = "encode.order"  # of a platform's columns in boosted trees
+SECRET_FACTS = ("keys", "train.peer_public", ORDER)
 ALIGN_SECRETS = "align.secrets"  # by peer; what tokens of joint scoring are derived from
 MODEL_FACTS = (  # gone too when a run is cancelled
     "align.rows", "align.coverage", "align.salt", ALIGN_SECRETS, "table", "report", "metrics",
@@ -223,7 +224,8 @@ class Phases:
         rows = {bank: alignment.rows for bank, alignment in joint.items()}
         slices = {bank: alignment.slices for bank, alignment in joint.items() if alignment.slices is not None}
         if self._plan.model.kind == "boosting":
-            prepared = prepare_trees(self._table(), rows, self._name, self._plan, slices or None)
+            order = None if self._name in self._plan.label_parties else self._order_of_columns()
+            prepared = prepare_trees(self._table(), rows, self._name, self._plan, slices or None, order)
         elif self._plan.model.encoding == "woe":
             prepared = self._encode_woe(rows, slices)
         else:
@@ -232,6 +234,14 @@ class Phases:
         if self._people is not None:
             self._people.prepared(self._table().ids, prepared)
         return prepared
+
+    def _order_of_columns(self) -> bytes:
+        """The secret by which a platform numbers its columns in a training of trees: the same after an interruption."""
+        order = self._store.get(ORDER)
+        if order is None:
+            order = secrets.token_bytes(SALT_BYTES)
+            self._store.put(ORDER, order)
+        return order
 
     def _encode_woe(self, rows: dict[str, np.ndarray], slices: dict[str, np.ndarray]) -> Prepared:
         """Bins here, the events in a platform's bins out of sums with the bank; a plan with woe has one bank."""

@@ -38,17 +38,25 @@ class TreesPrepared(OnSlices):
 
 
 def prepare_trees(table: Table, rows: Mapping[str, np.ndarray], party: str, plan: Plan,
-                  slices: Mapping[str, np.ndarray] | None = None) -> TreesPrepared:
-    """As `preparation.prepare` for a plan of boosted trees, which has one bank."""
+                  slices: Mapping[str, np.ndarray] | None = None, order: bytes | None = None) -> TreesPrepared:
+    """As `preparation.prepare` for a plan of boosted trees, which has one bank. `order`: a secret by which columns are
+    shuffled before they are numbered, so that their place in the plan does not tell the bank which won a split."""
     ((bank, aligned),), own, model = rows.items(), plan.parties[party], plan.model
     parts = split(aligned, slices[bank] if slices else slices_of(table, aligned, plan))
     training = np.sort(parts[TRAIN])
     known = training != UNKNOWN
     columns = table.take(training[known]).select(list(own.columns))
     encoder = TreeColumns.fit(columns, model.boosting.bins, model.minimum_support, int((~known).sum()), own.monotone)
+    encoder = encoder if order is None else _shuffled(encoder, order)
     here = parts[TRAIN] != UNKNOWN
     columns = table.take(parts[TRAIN][here]).select(list(own.columns))
     return TreesPrepared(encoder, {bank: TreeRows(encoder.codes(columns, here), parts)})
+
+
+def _shuffled(encoder: TreeColumns, order: bytes) -> TreeColumns:
+    count = len(encoder.columns)
+    words = np.frombuffer(hashlib.shake_256(b"sealscore order of columns v1|" + order).digest(8 * count), "<u8")
+    return encoder.model_copy(update={"columns": tuple(encoder.columns[place] for place in np.argsort(words))})
 
 
 def values_of(table: Table, rows: np.ndarray, encoder: TreeColumns, names: set[str]) -> Values:

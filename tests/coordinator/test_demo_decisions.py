@@ -150,7 +150,8 @@ def test_without_an_approval_there_is_no_mean_offer_and_the_page_still_stands() 
 
 def test_the_end_of_the_demo_says_what_was_decided(tmp_path: Path) -> None:
     phases = {"train": {"seconds": 1.0, "bytes_bank": 1, "bytes_platform": 1}}
-    metrics = {"rows_aligned": 1, "rows_bank": 1, "rows_platform": 1, "steps": 8, "wall_s": 1.0, "phases": phases,
+    metrics = {"rows_aligned": 1, "rows_bank": 1, "rows_platform": 1, "wall_s": 1.0, "phases": phases,
+               "training": {"kind": "scorecard", "steps": 8},
                **{f"{kind}_{of}": 0.5 for kind in ("auc", "ks") for of in ("bank_only", "joint", "pooled_oracle")}}
     text = end_words(metrics | {"decisions": figures(SOME, 0.5)}, tmp_path, "sealscore")
     for words in ("2 approved, 2 declined, 1 referred", "approved 50.0 % (1 of 2)", "limit 2,000 CNY",

@@ -108,7 +108,7 @@ def test_a_model_of_several_platforms_is_refused_where_it_would_be_prepared(home
 
 def test_a_bank_that_is_told_to_decide_with_a_model_of_several_platforms_does_not_begin(homes):
     change_platforms(homes)
-    with pytest.raises(UsageError, match="with 2 platforms; online scoring needs a published model of one platform"):
+    with pytest.raises(UsageError, match="with 2 platforms here; online scoring needs a published scorecard"):
         BankModel.load(homes.party("bank"), homes.identity("bank"), MODEL)
 
 

@@ -160,6 +160,12 @@ def _sent(node: NodeEvidence, words: Mapping[str, Any]) -> str:
     return words["short_sent"].format(bytes=size_text(total), messages=f"{messages:,}")
 
 
+def _model(model: Mapping[str, Any], words: Mapping[str, Any]) -> str:
+    """What is trained or scored with, in words; plans of older versions have no kind."""
+    kind = str(model.get("kind", "scorecard"))
+    return words["run_models"].get(kind, kind).format(encoding=model.get("encoding", ""))
+
+
 def _run(agreed: Agreed, openings: list[dict[str, Any]], words: Mapping[str, Any]) -> dict[str, Any]:
     plan, model = agreed.plan, agreed.plan.get("model")
     model = model if isinstance(model, dict) else {}
@@ -168,7 +174,7 @@ def _run(agreed: Agreed, openings: list[dict[str, Any]], words: Mapping[str, Any
     sentence = words["run_text"].format(
         kind=words["run_kinds"].get(kind, kind), purpose=plan.get("purpose", ""),
         banks=between.join(agreed.label_parties), platforms=between.join(agreed.feature_parties),
-        encoding=model.get("encoding", ""), release=model.get("release", ""))
+        model=_model(model, words), release=model.get("release", ""))
     return {"run": agreed.run, "sentence": sentence, "plan": plan,
             "openings": [row for row in openings if row["run"] == agreed.run]}
 

@@ -25,8 +25,10 @@ WORDS_EN: dict[str, Any] = {
                      "it before it leaves; any other kind is refused. The counts below are those of the logs.",
     "learned_nothing": "Nothing was opened in this run.",
     "run": "Run",
-    "run_text": "{kind} for the purpose “{purpose}”; banks: {banks}; platforms: {platforms}; encoding of columns: "
-                "{encoding}; weights released: {release}",
+    "run_text": "{kind} for the purpose “{purpose}”; banks: {banks}; platforms: {platforms}; model: {model}; weights "
+                "released: {release}",
+    "run_models": {"scorecard": "scorecard, columns encoded as {encoding}", "boosting": "boosted trees",
+                   "network": "neural network"},
     "run_kinds": {
         "train": "training",
         "score": "scoring",
@@ -136,7 +138,7 @@ WORDS_EN: dict[str, Any] = {
         ),
         "tree.sides": (
             "on which side of each split by a column of {source} every training person is",
-            "the column, the threshold and the values; each further split tells a bit more of everybody",
+            "the name of the column, the threshold and the values; each further split tells a bit more of everybody",
         ),
         "tree.kept": (
             "how many of its own splits the model keeps",
@@ -144,15 +146,18 @@ WORDS_EN: dict[str, Any] = {
         ),
         "sides.calibration": (
             "on which side of each kept split by a column of {source} every calibration person is",
-            "the column, the threshold and the values; {source} does not learn who passes which split",
+            "the name of the column, the threshold and the values; the other side does not learn who passes which "
+            "split",
         ),
         "sides.test": (
             "on which side of each kept split by a column of {source} every test person is",
-            "the column, the threshold and the values; {source} does not learn who passes which split",
+            "the name of the column, the threshold and the values; the other side does not learn who passes which "
+            "split",
         ),
         "sides.batch": (
             "on which side of each split by a column of {source} every scored person is",
-            "the column, the threshold and the values; {source} does not learn who passes which split",
+            "the name of the column, the threshold and the values; the other side does not learn who passes which "
+            "split",
         ),
         "shared.calibration": (
             "the whole score of each person, of a model whose weights nobody holds",

@@ -23,8 +23,9 @@ WORDS_ZH: dict[str, Any] = {
                      "前写入给出方的日志；其他任何种类一律拒绝。下列数目均取自日志。",
     "learned_nothing": "本次任务没有公开任何数值。",
     "run": "任务",
-    "run_text": "{kind}，用途“{purpose}”；银行：{banks}；平台：{platforms}；列的编码：{encoding}；权重的发布方式："
+    "run_text": "{kind}，用途“{purpose}”；银行：{banks}；平台：{platforms}；模型：{model}；权重的发布方式："
                 "{release}",
+    "run_models": {"scorecard": "评分卡，列的编码为 {encoding}", "boosting": "提升树", "network": "神经网络"},
     "run_kinds": {
         "train": "训练",
         "score": "评分",
@@ -129,7 +130,7 @@ WORDS_ZH: dict[str, Any] = {
         ),
         "tree.sides": (
             "按{source}的列做每次分裂时，每个训练样本落在哪一侧",
-            "列、阈值与取值；每多一次分裂，就会多透露每个人的一个比特",
+            "列名、阈值与取值；每多一次分裂，就会多透露每个人的一个比特",
         ),
         "tree.kept": (
             "模型保留了自己的多少次分裂",
@@ -137,15 +138,15 @@ WORDS_ZH: dict[str, Any] = {
         ),
         "sides.calibration": (
             "按{source}的列所做的每次保留的分裂，每个校准样本落在哪一侧",
-            "列、阈值与取值；{source}不知道谁经过哪次分裂",
+            "列名、阈值与取值；对方不知道谁经过哪次分裂",
         ),
         "sides.test": (
             "按{source}的列所做的每次保留的分裂，每个测试样本落在哪一侧",
-            "列、阈值与取值；{source}不知道谁经过哪次分裂",
+            "列名、阈值与取值；对方不知道谁经过哪次分裂",
         ),
         "sides.batch": (
             "按{source}的列所做的每次分裂，每个被评分的人落在哪一侧",
-            "列、阈值与取值；{source}不知道谁经过哪次分裂",
+            "列名、阈值与取值；对方不知道谁经过哪次分裂",
         ),
         "shared.calibration": (
             "每个人的完整分数，其模型的权重不为任何一方持有",
