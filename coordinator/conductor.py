@@ -281,7 +281,8 @@ class Conductor:
         """The model card (of a scoring run: its summary) out of what the parties publish."""
         held = self._registry.run(self._run)
         card = {
-            "version": 1, "run": self._run, "kind": self._plan.kind, "purpose": self._plan.purpose,
+            "version": 1, "run": self._run, "kind": self._plan.kind, "model": self._plan.model.kind,
+            "purpose": self._plan.purpose,
             "plan_digest": held["plan_digest"], "agreement": held["agreement_digest"],
             "model_id": self._plan.model_id or model_id_of(self._run),
             "halves": {p: r["half"] for p, r in replies.items() if isinstance(r.get("half"), dict)},

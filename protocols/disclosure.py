@@ -69,6 +69,10 @@ def _model(plan: Plan) -> str:
     if plan.kind == "score":
         return f"scores with the published model {plan.model_id}"
     model = plan.model
+    if model.boosting is not None:
+        trees = model.boosting
+        return (f"boosted trees, up to {trees.trees} of depth {trees.depth}, up to {trees.bins} bins a column; each "
+                "side keeps its own splits")
     noise = f" (rho {model.woe_rho:g})" if model.woe_rho else ""
     open_score = model.variant == "open-score"
     steps = f"{model.openings} rounds, variant open-score" if open_score else f"{model.first_steps} steps"
@@ -103,11 +107,23 @@ def _count(plan: Plan, kind: Kind) -> str:
     people = {"aligned": "person of the peer's who is compared", "scored": "common person"}
     if kind.name == "scores.training":
         return f"{plan.model.score_openings} for each training row"
+    if kind.model == "boosting" and plan.model.boosting is not None:
+        return _of_trees(plan.model.boosting.most_splits, kind, shares, plan)
     if not kind.per_row:
         return f"a few numbers about all {kind.rows} rows together"
     if kind.rows in shares:
         return f"one for each of {shares[kind.rows]:.0%} of the rows"
     return f"one for each {people.get(kind.rows, kind.rows + ' row')}"
+
+
+def _of_trees(most: int, kind: Kind, shares: dict[str, float], plan: Plan) -> str:
+    """A bit for each of so many splits at most, of whoever the kind is about."""
+    if kind.name == "tree.sums":
+        return f"up to {2 * plan.model.boosting.trees * 2 ** (plan.model.boosting.depth - 1)} for each bin"
+    if not kind.per_row:
+        return f"up to {most}" if kind.name == "tree.splits" else "one number"
+    people = f"of {shares[kind.rows]:.0%} of the rows" if kind.rows in shares else f"{kind.rows} row"
+    return f"up to {most} bits for each {people}"
 
 
 def _learned(plan: Plan, learner: str) -> list[str]:

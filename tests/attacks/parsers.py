@@ -351,7 +351,7 @@ def documents() -> Iterator[Parser]:
                  ("protocols.plan.Plan.from_canonical", "protocols.canonical.parse_canonical_json"), 80, True)
     yield Parser("policy", lambda data: Policy.from_toml_text(_text(data), "policy.toml"),
                  lambda: [b'purposes = ["a"]\n[peers.bank]\nfingerprint = "' + b"0" * 64 + b'"\n'],
-                 ("protocols.plan.Strict.from_toml_text",), 80)
+                 ("protocols.strict.Strict.from_toml_text",), 80)
     yield Parser("agreement", lambda data: SignedAgreement.decode(data).check(
         {name: key.public for name, key in names().items()}), lambda: [agreement().encode()],
         ("protocols.agreement.SignedAgreement.decode",), 80, True)

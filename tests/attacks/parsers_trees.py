@@ -9,12 +9,13 @@ import numpy as np
 
 from protocols.boosting import label_sums
 from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
-from protocols.boosting.halves import FeatureHalf, LabelHalf
+from protocols.boosting.halves import Cut, FeatureHalf, LabelHalf
 from protocols.boosting.label_party import LabelBooster, LabelConfig, LabelData
 from protocols.boosting.messages import Begin, Column, Drawn, Shape, Split, seed_of, sides_bytes, sides_of, splits_bytes
 from protocols.boosting.model import Trees
 from protocols.boosting.parameters import room
 from protocols.boosting.public import Public
+from protocols.boosting.scoring import Asked, FeatureSides, LabelSides
 from protocols.boosting.settings import BoostingSettings
 from protocols.role import Message
 from tests.attacks.samples import Parser
@@ -99,6 +100,12 @@ def _bank() -> _Bank:
     return _Bank()
 
 
+def _sides() -> FeatureSides:
+    """A platform with one split that is asked about five people."""
+    half = FeatureHalf(party="platform", cuts=(Cut(column="age", bin=1, threshold=3.5, missing_left=True),))
+    return FeatureSides("bank", half, {"batch": {"age": np.arange(5.0)}}, {"batch": 5})
+
+
 def _documents() -> Iterator[Parser]:
     tree = {"split": [0, -1, -1], "left": [1, -1, -1], "right": [2, -1, -1], "value": [0.0, 0.1, -0.1],
             "cover": [2.0, 1.0, 1.0], "gain": [1.0, 0.0, 0.0]}
@@ -125,6 +132,11 @@ def trees() -> Iterator[Parser]:
         yield Parser(f"{kind} of boosted trees, at the bank", lambda data, kind=kind: _bank().take(kind, data),
                      lambda kind=kind: [_bank().before[kind][1]], (NAME + "label_party.LabelBooster.handle",), 6)
     yield from _documents()
+    yield Parser("number of kept splits", lambda data: _sides().handle(Message("bank", "kept", data)),
+                 lambda: [(1).to_bytes(4, "little")], (NAME + "scoring.FeatureSides.handle",))
+    yield Parser("sides of a hold-out", lambda data: LabelSides(Asked("platform", 2, {"batch": ROWS})).handle(
+        Message("platform", "sides.batch", data)), lambda: [sides_bytes(np.ones((2, ROWS), bool))],
+        (NAME + "scoring.LabelSides.handle",))
     yield Parser("a platform's columns", partial(Shape.from_bytes, rows=ROWS), lambda: [_begun().shape],
                  (NAME + "messages.Shape.from_bytes",))
     yield Parser("columns that compete", partial(Drawn.from_bytes, columns=COLUMNS), lambda: [bytes([0b11000000])],
