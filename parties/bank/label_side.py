@@ -59,15 +59,25 @@ class LabelSide:
         """AUC, KS, Gini and log-loss of both models on the test slice."""
         return self.evaluated(role).card()
 
-    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any]:
-        """Identifier and calibrated probability of default of each aligned row, in the order of the table."""
+    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any], contributions: bool
+               ) -> dict[str, Any]:
+        """Identifier and calibrated probability of default of each aligned row, in the order of the table, and where
+        `contributions` are wanted and known what each column added to the log-odds."""
         joint = self._log_odds(role, table, rows, half)
         probability = Calibration.from_json(half["calibration"]).probability(joint)
         order = np.argsort(rows)
         return {
             "id": [table.ids[row] for row in rows[order]],
             "probability_of_default": [round(float(p), 4) for p in probability[order]],
+            **({name: [round(float(one), 4) for one in parts[order]]
+                for name, parts in self._contributions(role, table, rows, half).items()} if contributions else {}),
         }
+
+    def _contributions(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]
+                       ) -> dict[str, np.ndarray]:
+        """By name of a column of the score file what something added to the log-odds before calibration, (len(rows),);
+        nothing where a kind of model does not tell."""
+        return {}
 
     @abstractmethod
     def _log_odds(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> np.ndarray:

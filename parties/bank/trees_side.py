@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from parties.runtime.side import TrainingGiven
 from parties.runtime.tables import Table
 from parties.runtime.trees import TreeRows, TreesPrepared, draw_seed, validation_rows, values_of
 from protocols.boosting.columns import TreeColumns
+from protocols.boosting.explain import Explainer
 from protocols.boosting.halves import Cut, LabelHalf
 from protocols.boosting.label_party import LabelBooster, LabelConfig, LabelData
 from protocols.boosting.model import Trees, importances
@@ -93,9 +95,21 @@ class BankTreesSide(LabelSide):
 
     def _log_odds(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> np.ndarray:
         trees = LabelHalf.model_validate(half["trees"])
-        values = values_of(table, rows, TreeColumns.model_validate(half["encoder"]), own_names(trees))
-        (platform,) = (name for name, seat in half["parties"].items() if seat == "feature")
-        return margins(trees, values, role.result(), BATCH, platform)
+        found = np.empty(len(rows))
+        for part, sides in _sides(trees, role.result(), table, rows, half):
+            found[part] = trees.margins(sides)
+        return found
+
+    def _contributions(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]
+                       ) -> dict[str, np.ndarray]:
+        """TreeSHAP: of `column:NAME`, of `party:NAME` as a whole, and `expected`, which is the same for everybody."""
+        trees = LabelHalf.model_validate(half["trees"])
+        explainer = Explainer(trees, trees.names)
+        found = {name: np.empty(len(rows)) for name in explainer.players}
+        for part, sides in _sides(trees, role.result(), table, rows, half):
+            for name, shares in explainer.shares(sides).items():
+                found[name][part] = shares
+        return {"expected": np.full(len(rows), explainer.expected)} | found
 
     def report(self, prepared: TreesPrepared, own: Trees, role: Role) -> dict[str, Any]:
         """Importances and the whole evaluation; trees have no points."""
@@ -113,6 +127,16 @@ class BankTreesSide(LabelSide):
 def own_names(half: LabelHalf) -> set[str]:
     """The bank's own columns that a model asks about."""
     return {one.column for one in half.splits if isinstance(one, Cut)}
+
+
+def _sides(trees: LabelHalf, told: Sides, table: Table, rows: np.ndarray, half: dict[str, Any]
+           ) -> Iterator[tuple[slice, np.ndarray]]:
+    """Piece by piece of the rows of a scoring, the (splits, n) sides of all splits."""
+    (platform,) = (name for name, seat in half["parties"].items() if seat == "feature")
+    values = values_of(table, rows, TreeColumns.model_validate(half["encoder"]), own_names(trees))
+    for part, theirs in told.pieces(BATCH):
+        own = {column: one[part] for column, one in values.items()}
+        yield part, trees.sides(own, {platform: theirs})
 
 
 def margins(half: LabelHalf, values: Values, sides: Sides, name: str, platform: str) -> np.ndarray:

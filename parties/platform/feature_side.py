@@ -27,7 +27,8 @@ class FeatureSide:
         """What the bank said."""
         return role.result()
 
-    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> None:
+    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any], contributions: bool
+               ) -> None:
         """The platform gets no scores."""
 
     def metrics(self, role: Role) -> None:

@@ -41,6 +41,8 @@ class ScoresConfig(Strict):
     """How score files are kept."""
 
     sealed: bool = Field(False, description="seal them under a key of this node; `sealscore bank scores` reads them")
+    contributions: bool = Field(False, description="boosted trees: beside each probability what every own column and "
+                                "the platform as a whole added to the log-odds (TreeSHAP)")
 
 
 class PartyConfig(Strict):

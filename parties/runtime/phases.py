@@ -387,9 +387,9 @@ class Phases:
             self._people.scored(self._table().ids, aligned)
         role = self._side.scorer(self._table(), aligned, half, self._plan, self._name)
         self._drive("score", role)
-        columns = self._side.scored(role, self._table(), aligned, half)
+        party = self._node.party
+        columns = self._side.scored(role, self._table(), aligned, half, party.config.scores.contributions)
         if columns is not None:
-            party = self._node.party
             box = scores_box(self._node.identity) if party.config.scores.sealed else None
             target = write_scores(party.state, self._run, columns, box)
             log.info("run %s: scores of %d rows in %s", self._run, len(aligned), target)

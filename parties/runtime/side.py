@@ -76,8 +76,9 @@ class Side(Protocol):
     def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str) -> Role:
         """The role of `party` in batch scoring with a published model."""
 
-    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> dict[str, Any] | None:
-        """Columns of the score file, or None at a side that gets no scores."""
+    def scored(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any], contributions: bool
+               ) -> dict[str, Any] | None:
+        """Columns of the score file, or None at a side that gets no scores; `contributions`: of each column, too."""
 
     def report(self, prepared: OnSlices, own: Any, role: Role) -> dict[str, Any]:
         """What this party may look at afterwards: facts of its training (`training`), its columns, and at the bank the

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import factorial
 
 import numpy as np
@@ -35,71 +34,70 @@ class Explainer:
         if len(names) != forest.count:
             raise ValueError(f"expected the players of {forest.count} splits, got {len(names)}")
         self.players = sorted(set(names))
-        self._base = forest.base
-        self._numbers = [self.players.index(name) for name in names]
-        leaves = [leaf for tree in forest.trees for leaf in _leaves(tree)]
-        self._paths = [path for path, _ in leaves]
-        self._values = np.array([value for _, value in leaves])
-
-    @cached_property
-    def expected(self) -> float:
+        self._splits = forest.count
+        places = [self.players.index(name) for name in names]
+        self._leaves = [_Leaf.of(path, value, places) for tree in forest.trees for path, value in _leaves(tree)]
+        self.expected = forest.base + sum(leaf.value * float(leaf.factors.prod()) for leaf in self._leaves)
         """The margin of an applicant of whom nothing is known: leaf values by covers."""
-        return self._base + float(self._values @ self._factors.prod(axis=1))
 
     def explain(self, sides: np.ndarray) -> Explanation:
         """Of one applicant, given the (splits,) bool side of every split, True for left."""
-        if sides.dtype != bool or sides.shape != (len(self._numbers),):
-            raise ValueError(f"expected the sides of {len(self._numbers)} splits, got {sides.dtype} of {sides.shape}")
-        follows = np.ones(self._factors.shape)
-        if len(self._steps):
-            leaf, slot, split, left = self._steps.T
-            np.multiply.at(follows, (leaf, slot), sides[split] == left.astype(bool))
-        shares = np.zeros(len(self.players))
-        for slot in range(self._factors.shape[1]):
-            inside = self._owners[:, slot] >= 0
-            parts = self._values * self._weights(follows, slot) * (follows - self._factors)[:, slot]
-            np.add.at(shares, self._owners[inside, slot], parts[inside])
-        return Explanation(self.expected, dict(zip(self.players, shares.tolist(), strict=True)))
+        found = self.shares(sides[:, None])
+        return Explanation(self.expected, {name: float(parts[0]) for name, parts in found.items()})
 
-    def _weights(self, follows: np.ndarray, slot: int) -> np.ndarray:
-        """(leaves,) over all sets of other players: Shapley's weight times what the set lets through to the leaf."""
-        width = self._factors.shape[1]
-        ways = np.zeros((len(self._values), width))
+    def shares(self, sides: np.ndarray) -> dict[str, np.ndarray]:
+        """By player (n,), given the (splits, n) bool sides of n applicants."""
+        if sides.dtype != bool or sides.ndim != 2 or len(sides) != self._splits:
+            raise ValueError(f"expected the sides of {self._splits} splits, got {sides.dtype} of {sides.shape}")
+        found = np.zeros((len(self.players), sides.shape[1]))
+        for leaf in self._leaves:
+            leaf.add(found, sides)
+        return dict(zip(self.players, found, strict=True))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Leaf:
+    """`players` on its path, each once, and the share of the cover that reaches it when one of them is unknown;
+    `steps`: place among these players, split, whether the path goes left there."""
+
+    value: float
+    players: np.ndarray
+    factors: np.ndarray
+    steps: tuple[tuple[int, int, bool], ...]
+
+    @classmethod
+    def of(cls, path: _Path, value: float, places: Sequence[int]) -> _Leaf:
+        players = list(dict.fromkeys(places[split] for split, _, _ in path))
+        factors = np.ones(len(players))
+        for split, _, ratio in path:
+            factors[players.index(places[split])] *= ratio
+        steps = tuple((players.index(places[split]), split, left) for split, left, _ in path)
+        return cls(value, np.array(players, np.int64), factors, steps)
+
+    def add(self, found: np.ndarray, sides: np.ndarray) -> None:
+        """What the leaf gives to each player on its path: the same to all whom the same players let through."""
+        through = np.ones((len(self.players), sides.shape[1]), bool)
+        for place, split, left in self.steps:
+            through[place] &= sides[split] == left
+        codes = np.left_shift(1, np.arange(len(self.players))) @ through
+        seen, which = np.unique(codes, return_inverse=True)
+        follows = (seen[:, None] >> np.arange(len(self.players)) & 1).astype(np.float64)
+        for place, player in enumerate(self.players):
+            parts = self.value * self._weights(follows, place) * (follows[:, place] - self.factors[place])
+            found[player] += parts[which]
+
+    def _weights(self, follows: np.ndarray, place: int) -> np.ndarray:
+        """(patterns,) over all sets of other players: Shapley's weight times what the set lets through to the leaf;
+        `follows` (patterns, players): 1 where a player lets the applicant through."""
+        width = len(self.players)
+        ways = np.zeros((len(follows), width))
         ways[:, 0] = 1.0
-        for other in (one for one in range(width) if one != slot):
-            grown = ways * self._factors[:, other:other + 1]
+        for other in (one for one in range(width) if one != place):
+            grown = ways * self.factors[other]
             grown[:, 1:] += ways[:, :-1] * follows[:, other:other + 1]
             ways = grown
         shapley = [factorial(size) * factorial(width - 1 - size) / factorial(width) for size in range(width)]
         return ways @ np.array(shapley)
-
-    @cached_property
-    def _slots(self) -> list[list[int]]:
-        """By leaf the players on its path, each once."""
-        return [list(dict.fromkeys(self._numbers[split] for split, _, _ in path)) for path in self._paths]
-
-    @cached_property
-    def _owners(self) -> np.ndarray:
-        """(leaves, slots) player of each slot, -1 for one that nobody needs: its factor of 1 changes nothing."""
-        width = max((len(slots) for slots in self._slots), default=0)
-        rows = [slots + [-1] * (width - len(slots)) for slots in self._slots]
-        return np.array(rows, np.int64).reshape(len(rows), width)
-
-    @cached_property
-    def _factors(self) -> np.ndarray:
-        """(leaves, slots) share of the cover that reaches the leaf when the player is unknown."""
-        factors = np.ones(self._owners.shape)
-        for leaf, path in enumerate(self._paths):
-            for split, _, ratio in path:
-                factors[leaf, self._slots[leaf].index(self._numbers[split])] *= ratio
-        return factors
-
-    @cached_property
-    def _steps(self) -> np.ndarray:
-        """(steps, 4): leaf, slot, split and whether the path goes left there."""
-        steps = [(leaf, self._slots[leaf].index(self._numbers[split]), split, left)
-                 for leaf, path in enumerate(self._paths) for split, left, _ in path]
-        return np.array(steps, np.int64).reshape(-1, 4)
 
 
 def _leaves(tree: Tree) -> list[tuple[_Path, float]]:
