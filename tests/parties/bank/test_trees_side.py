@@ -27,8 +27,7 @@ class OwnTable:
         self.columns, self.ids = columns, [f"p{number:03}" for number in range(ROWS)]
 
     def take(self, rows: np.ndarray) -> OwnTable:
-        taken = OwnTable({name: data.take(rows) for name, data in self.columns.items()})
-        return taken
+        return OwnTable({name: data.take(rows) for name, data in self.columns.items()})
 
     def select(self, names: list[str]) -> dict[str, ColumnData]:
         return {name: self.columns[name] for name in names}
