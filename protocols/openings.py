@@ -19,6 +19,8 @@ BOTH_WAYS = (("bank", "platform"), ("platform", "bank"))
 BETWEEN_BANKS = (("bank", "bank"),)
 TO_BANK = (("platform", "bank"),)
 JOINT_SCORE = "the joint model's score of each {} row, under a flood of 1/64, which the bank rounds to 1/32"
+EMBEDDING = "the numbers that the source layer makes of each {} row's columns, to 1/8"
+ACTIVATION = "of a strict network: sums of z and ±z² over a few units z of each {} row, to 1/8"
 
 
 def _always(plan: Plan) -> bool:
@@ -86,6 +88,21 @@ TABLE = (
     Kind("embeddings", "train", "train", "the numbers that the source layer makes of each training row's columns, in "
          "every epoch, noised if the settings say so", TO_BANK, "training", True, "network", in_parts=True,
          when=_no_plan_yet),
+    Kind("embeddings.calibration", "train", "evaluate", EMBEDDING.format("calibration"), TO_BANK, "calibration", True,
+         "network", in_parts=True, when=_no_plan_yet),
+    Kind("embeddings.test", "train", "evaluate", EMBEDDING.format("test"), TO_BANK, "test", True, "network",
+         in_parts=True, when=_no_plan_yet),
+    Kind("embeddings.batch", "score", "score", EMBEDDING.format("scored") + "; training rows may be among them",
+         TO_BANK, "scored", True, "network", in_parts=True, when=_no_plan_yet),
+    Kind("activations", "train", "train", "of a strict network: sums of z and ±z² over a few units z of each training "
+         "row, in every epoch, noised if the settings say so", TO_BANK, "training", True, "network", in_parts=True,
+         when=_no_plan_yet),
+    Kind("activations.calibration", "train", "evaluate", ACTIVATION.format("calibration"), TO_BANK, "calibration", True,
+         "network", in_parts=True, when=_no_plan_yet),
+    Kind("activations.test", "train", "evaluate", ACTIVATION.format("test"), TO_BANK, "test", True, "network",
+         in_parts=True, when=_no_plan_yet),
+    Kind("activations.batch", "score", "score", ACTIVATION.format("scored") + "; training rows may be among them",
+         TO_BANK, "scored", True, "network", in_parts=True, when=_no_plan_yet),
     Kind("network.epoch", "train", "train", "after each epoch whether the training goes on, and at the end which "
          "epoch's weights are kept", (("bank", "platform"),), "training", False, "network", in_parts=True,
          when=_no_plan_yet),

@@ -1,7 +1,7 @@
 """The platform's side: it multiplies, opens embeddings to the bank, and sees no label, gradient or embedding."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
 
 import numpy as np
 
@@ -10,21 +10,12 @@ from protocols.crypto.layout import layout_of
 from protocols.crypto.product import MatrixTiles
 from protocols.errors import MalformedMessage
 from protocols.network import source_layer as layer
-from protocols.network.settings import NetworkConfig
+from protocols.network.config import NetworkConfig
+from protocols.network.halves import SECRET_BYTES, FeatureHalf
 from protocols.network.training import EPOCH, SETUP, NetworkRole
 from protocols.role import Message, Opening
 from protocols.scorecard import opened
 from protocols.state import unpack
-
-
-@dataclass(frozen=True, repr=False)
-class FeatureHalf:
-    """What the platform is left with: a share (2, columns·width) of the weights, or the weights (columns, width)."""
-
-    share: np.ndarray | None
-    weights: np.ndarray | None
-    epoch: int  # whose weights these are, from 1
-    epochs: int  # trained
 
 
 class FeatureNetwork(NetworkRole):
@@ -90,11 +81,15 @@ class FeatureNetwork(NetworkRole):
     def _on_forward_request(self, payload: bytes) -> list[Message]:
         rows, settings = self._turn_rows(), self._settings
         reply, share = layer.answer_forward(
-            self._tiles(rows), self._keys, self._s["w"], payload, settings.width, self._scales())
+            self._tiles(rows), self._keys, self._s["w"], payload, settings.width, self._scales().weight)
         self._s["expect"] = "epoch" if self._in_validation() else "backward.request"
-        telling = Opening(layer.KIND, self._peer, share.shape[1])
-        return [self._message("forward.reply", reply),
-                Message(self._peer, layer.KIND, layer.flooded(share, settings), telling)]
+        return [self._message("forward.reply", reply), self._opening(share)]
+
+    def _opening(self, share: np.ndarray) -> Message:
+        """What opens numbers (2, rows·width) at scale 2^104 to the bank."""
+        kind = self._settings.kind
+        return Message(self._peer, kind, layer.flooded(share, self._settings),
+                       Opening(kind, self._peer, share.shape[1]))
 
     def _on_backward_request(self, payload: bytes) -> list[Message]:
         columns = self._columns[self._turn_rows()]
@@ -114,20 +109,30 @@ class FeatureNetwork(NetworkRole):
         self._end_epoch()
         if kept == 0:
             self._s["expect"] = "forward.request"
-        elif self._settings.release == "owner":
-            self._finish(kept, "weights")
         else:
-            self._finish(kept, None)
-            self._result = self._half()
+            self._finish(kept, "weights" if self._config.release == "owner" else "sealed")
         return []
 
+    def _on_sealed(self, payload: bytes) -> list[Message]:
+        """The bank's share as it will be multiplied in every scoring: kept as it came."""
+        self._check_sealed(payload)
+        self._s |= {"received": payload, "secret": os.urandom(SECRET_BYTES), "expect": None}
+        self._result = self._half()
+        return []
+
+    def _check_sealed(self, payload: bytes) -> None:
+        layer.check_sealed(payload, self._s["columns"], self._settings.width)
+
     def _on_weights(self, payload: bytes) -> list[Message]:
-        self._s |= {"opened": layer.released(self._s["w"], payload, self._settings.width, self._scales()),
+        self._s |= {"opened": layer.released(self._s["w"], payload, self._settings.numbers, self._scales()),
                     "expect": None}
         self._result = self._half()
         return []
 
     def _half(self) -> FeatureHalf:
-        weights = self._s.get("opened")
-        share = self._s["w"] if weights is None else None
-        return FeatureHalf(share, weights, self._s["ended"], self._s["epoch"])
+        state, bits = self._s, self._scales().weight
+        facts = (self._settings, state["columns"], state["ended"], state["epoch"], bits)
+        if "opened" in state:
+            return FeatureHalf(*facts, weights=state["opened"])
+        return FeatureHalf(*facts, share=state["w"], received=state["received"], peer_public=self.peer_public,
+                           secret=state["secret"])

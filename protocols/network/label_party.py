@@ -1,8 +1,9 @@
 """The bank's side: labels, its own columns and the torch module above the source layer. It alone has keys."""
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+import hashlib
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -11,17 +12,23 @@ from protocols.crypto.layout import layout_of
 from protocols.crypto.ring import RING
 from protocols.errors import DataError, MalformedMessage
 from protocols.network import source_layer as layer
-from protocols.network.settings import NetworkConfig, NetworkSettings
+from protocols.network.bank_rows import Shape
+from protocols.network.config import NetworkConfig
+from protocols.network.halves import MODULE, LabelHalf
 from protocols.network.training import EPOCH, SETUP, NetworkRole
 from protocols.role import Message, Opening
 from protocols.scorecard.training import flooded
 from protocols.state import pack, unpack
 
-MODULE, OPTIMISER, BEST = "module.", "optimiser.", "best."
+OPTIMISER, BEST = "optimiser.", "best."
 
 
 class Learner(Protocol):
-    """The bank's module over its rows and its optimiser; `tower.Learner` is the one of torch."""
+    """The bank's module over its rows and its optimiser; `tower.Learner` is the one of torch.
+
+    `shape`: of the bank's own columns."""
+
+    shape: Shape
 
     def step(self, z: np.ndarray, rows: np.ndarray, number: int) -> np.ndarray:
         """One step on the mean loss of these rows; the gradient of that mean by z (rows, width) before it, clipped."""
@@ -40,27 +47,6 @@ class Learner(Protocol):
 
     def load_optimiser(self, state: dict[str, np.ndarray]) -> None:
         """Inverse of `optimiser_state`."""
-
-
-@dataclass(frozen=True, repr=False)
-class LabelHalf:
-    """What the bank is left with: its module's parameters, and a share (2, columns·width) of the source layer, or None
-    when the platform has the weights."""
-
-    module: dict[str, np.ndarray]
-    share: np.ndarray | None
-    columns_peer: int
-    epoch: int  # whose weights these are, from 1
-    losses: tuple[float, ...]  # mean log-loss on the validation rows after each epoch
-    settings: NetworkSettings
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """What a model card says of the training; epsilon is None where it is infinite."""
-        settings = self.settings
-        return {"columns_peer": self.columns_peer, "width": settings.width, "epochs": len(self.losses),
-                "epoch": self.epoch, "openings_per_row": len(self.losses) * settings.width, "noise": settings.noise,
-                "epsilon": settings.epsilon if settings.noise else None}
 
 
 class LabelNetwork(NetworkRole):
@@ -86,9 +72,11 @@ class LabelNetwork(NetworkRole):
         """The own half once the training has ended."""
         if self._s["expect"] is not None:
             return None
-        share = None if self._settings.release == "owner" else self._s["w"]
-        losses = tuple(self._s["losses"].tolist())
-        return LabelHalf(self._best, share, self._s["columns"], self._s["ended"], losses, self._settings)
+        state, shared = self._s, {}
+        if self._config.release == "shared":
+            shared = {"share": state["w"], "keys": self._keys, "sealed": state["sealed"]}
+        return LabelHalf(self._best, self._learner.shape, state["columns"], state["ended"],
+                         tuple(state["losses"].tolist()), self._settings, self._scales().weight, **shared)
 
     def snapshot(self) -> bytes:
         """All state that changes, module and optimiser included."""
@@ -126,7 +114,7 @@ class LabelNetwork(NetworkRole):
         return len(self._turn_rows()), self._s["columns"]
 
     def _backward_shape(self) -> tuple[int, int]:
-        return layer.backward_shape(*self._shape(), self._settings.width)
+        return layer.backward_shape(*self._shape(), self._settings.numbers)
 
     def prepare(self) -> None:
         """While the platform works: encryptions of zero for the next request."""
@@ -138,12 +126,12 @@ class LabelNetwork(NetworkRole):
     def _ask_forward(self) -> Message:
         self._s["expect"] = "forward.reply"
         request = layer.ask_forward(
-            self._keys, self._s["w"], len(self._turn_rows()), self._settings.width, self._scales())
+            self._keys, self._s["w"], len(self._turn_rows()), self._settings.width, self._scales().weight)
         return self._message("forward.request", request)
 
     def _on_forward_reply(self, payload: bytes) -> list[Message]:
         share = layer.finish_forward(self._keys, payload, self._shape(), self._settings.width)
-        self._s |= {"z": share, "expect": layer.KIND}
+        self._s |= {"z": share, "expect": self._settings.kind}
         return []
 
     def _on_embeddings(self, payload: bytes) -> list[Message]:
@@ -153,7 +141,11 @@ class LabelNetwork(NetworkRole):
 
     def _learn(self, z: np.ndarray) -> Message:
         number = self._s["epoch"] * len(self._parts.batches) + self._s["turn"] + 1
-        gradient = layer.fixed_gradient(self._learner.step(z, self._turn_rows(), number), self._scales())
+        gradient = self._learner.step(z, self._turn_rows(), number)
+        return self._after_gradient(RING.encode(layer.fixed_gradient(gradient, self._scales())))
+
+    def _after_gradient(self, gradient: np.ndarray) -> Message:
+        """What follows from G, residues (2, rows·width)."""
         self._s["expect"] = "backward.reply"
         return self._message("backward.request", layer.ask_backward(self._keys, gradient, self._backward_shape()))
 
@@ -179,11 +171,17 @@ class LabelNetwork(NetworkRole):
         return [told, *self._release(best, losses)] if ends else [told, self._ask_forward()]
 
     def _release(self, best: int, losses: np.ndarray) -> list[Message]:
-        """Keep the share of the best epoch; with owner release the platform gets what opens the weights."""
+        """Keep the share of the best epoch; the platform gets what opens the weights, or one's share of them sealed."""
         self._finish(best, None)
         self._s["losses"] = losses
-        if self._settings.release == "shared":
-            return []
-        share = flooded(self._s.pop("w"), self._scales().weight)
+        bits = self._scales().weight
+        if self._config.release == "shared":
+            upload = self._seal(bits)
+            self._s["sealed"] = hashlib.sha256(upload).digest()
+            return [self._message("sealed", upload)]
+        share = flooded(self._s.pop("w"), bits)
         opening = Opening("source.weights", self._peer, share.shape[1])
         return [Message(self._peer, "weights", RING.to_bytes(share), opening)]
+
+    def _seal(self, bits: int) -> bytes:
+        return layer.seal(self._keys, self._s["w"], self._settings.width, bits)

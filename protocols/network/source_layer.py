@@ -24,16 +24,17 @@ from protocols.commons.privacy import Variance
 from protocols.crypto import product
 from protocols.crypto.fixed_point import to_fixed
 from protocols.crypto.keys import KeyPair, PeerKeys
-from protocols.crypto.layout import layout_of
+from protocols.crypto.layout import LayoutName, layout_of
 from protocols.crypto.opening import open_shares
 from protocols.crypto.product import MatrixTiles, ReplyCoding
 from protocols.crypto.ring import RING
 from protocols.errors import DataError, MalformedMessage, ProtocolError
-from protocols.network.settings import COLUMN_BOUND_BITS, MOMENTUM_BITS, NOISE_GRID_BITS, NetworkSettings, Scales
+from protocols.network.precision import COLUMN_BOUND_BITS, MOMENTUM_BITS, Scales, flood_bits
+from protocols.network.settings import NOISE_GRID_BITS, NetworkSettings
 from protocols.scorecard import opened
 from protocols.scorecard.layout import FEATURE_BITS
 
-KIND = "embeddings"
+SCORING_LAYOUT: LayoutName = "column"  # one upload serves any rows, 8,192 of them in a reply
 BACKWARD_LAYOUT = "compact"
 CODING = ReplyCoding.FULL
 BOUND = 2.0**opened.BOUND_BITS
@@ -83,10 +84,13 @@ def stepped(
 # ---------------------------------------------------------------- forward
 
 
-def ask_forward(keys: KeyPair, weights: np.ndarray, rows: int, width: int, scales: Scales) -> bytes:
-    """The bank's share (2, columns·width) of the weights, encrypted: one request per number of the embedding."""
-    raised = np.split(opened.raised(weights, scales.weight), width, axis=1)
-    return b"".join(product.ask(keys, part, (rows, part.shape[1]), opened.LAYOUT) for part in raised)
+def ask_forward(
+    keys: KeyPair, weights: np.ndarray, rows: int, width: int, bits: int, layout: LayoutName = opened.LAYOUT
+) -> bytes:
+    """The bank's share (2, columns·width) of the weights, of `bits` fractional bits, encrypted: one request per number
+    of the embedding."""
+    raised = np.split(opened.raised(weights, bits), width, axis=1)
+    return b"".join(product.ask(keys, part, (rows, part.shape[1]), layout) for part in raised)
 
 
 def forward_uploads(rows: int, columns: int, width: int) -> int:
@@ -95,20 +99,23 @@ def forward_uploads(rows: int, columns: int, width: int) -> int:
 
 
 def answer_forward(
-    tiles: MatrixTiles, peer: PeerKeys, weights: np.ndarray, request: bytes, width: int, scales: Scales
+    tiles: MatrixTiles, peer: PeerKeys, weights: np.ndarray, request: bytes, width: int, bits: int,
+    layout: LayoutName = opened.LAYOUT,
 ) -> tuple[bytes, np.ndarray]:
     """Reply, and the platform's share (2, rows·width) of Z at scale 2^104, fresh and not flooded yet."""
-    parts = pieces(request, width, product.request_bytes(tiles.shape, opened.LAYOUT), "forward requests")
-    shares = np.split(opened.raised(weights, scales.weight), width, axis=1)
+    parts = pieces(request, width, product.request_bytes(tiles.shape, layout), "forward requests")
+    shares = np.split(opened.raised(weights, bits), width, axis=1)
     made = [product.answer(tiles, peer, share, part, opened.CODING)
             for share, part in zip(shares, parts, strict=True)]
     return b"".join(reply for reply, _ in made), np.concatenate([share for _, share in made], axis=1)
 
 
-def finish_forward(keys: KeyPair, reply: bytes, shape: tuple[int, int], width: int) -> np.ndarray:
+def finish_forward(
+    keys: KeyPair, reply: bytes, shape: tuple[int, int], width: int, layout: LayoutName = opened.LAYOUT
+) -> np.ndarray:
     """The bank's share (2, rows·width) of Z for a matrix of this shape."""
-    parts = pieces(reply, width, product.reply_bytes(shape, opened.LAYOUT, opened.CODING), "forward replies")
-    return np.concatenate([product.finish(keys, part, shape, opened.LAYOUT, opened.CODING) for part in parts], axis=1)
+    parts = pieces(reply, width, product.reply_bytes(shape, layout, opened.CODING), "forward replies")
+    return np.concatenate([product.finish(keys, part, shape, layout, opened.CODING) for part in parts], axis=1)
 
 
 def pieces(payload: bytes, count: int, size: int, what: str) -> list[bytes]:
@@ -124,13 +131,13 @@ def pieces(payload: bytes, count: int, size: int, what: str) -> list[bytes]:
 def flooded(share: np.ndarray, settings: NetworkSettings) -> bytes:
     """What opens Z: the platform's share under a fresh flood, and noise if there is to be some. Made once."""
     count = share.shape[1]
-    covered = RING.add(share, RING.random_below_bits(count, settings.flood_bits))
+    covered = RING.add(share, RING.random_below_bits(count, flood_bits(settings)))
     return RING.to_bytes(covered if settings.noise == 0 else RING.add(covered, _noise(count, settings.noise)))
 
 
 def _noise(count: int, deviation: float) -> np.ndarray:
     """Exact discrete Gaussian on a grid of 2^-10, at scale 2^104; its randomness is thrown away."""
-    source = Randomness(os.urandom(NOISE_SEED_BYTES), KIND)
+    source = Randomness(os.urandom(NOISE_SEED_BYTES), "embeddings")
     variance = Variance(max(1, round((deviation * 2.0**NOISE_GRID_BITS) ** 2)), 1)
     steps = discrete_gaussian(source, count, variance)
     return RING.mul_public(RING.encode(steps), 1 << (opened.SCALE_BITS - NOISE_GRID_BITS))
@@ -141,8 +148,8 @@ def embeddings(share: np.ndarray, payload: bytes, settings: NetworkSettings) -> 
 
     MalformedMessage on another length; ProtocolError when a number is beyond 2^10.
     """
-    total = open_shares(KIND, share, RING.from_bytes(payload, share.shape[1]))
-    found = total.floats(opened.SCALE_BITS) - 2.0 ** (settings.flood_bits - 1 - opened.SCALE_BITS)
+    total = open_shares(settings.kind, share, RING.from_bytes(payload, share.shape[1]))
+    found = total.floats(opened.SCALE_BITS) - 2.0 ** (flood_bits(settings) - 1 - opened.SCALE_BITS)
     if np.abs(found).max() > BOUND:
         raise ProtocolError(f"expected embeddings up to {BOUND:.0f}, got one beyond; the training has diverged, so "
                             "take a smaller source_rate and start a new run")
@@ -163,15 +170,18 @@ def backward_shape(rows: int, columns: int, width: int) -> tuple[int, int]:
 
 
 def ask_backward(keys: KeyPair, gradient: np.ndarray, shape: tuple[int, int]) -> bytes:
-    """G, int64 (rows·width,), which the bank alone knows, encrypted."""
-    return product.ask(keys, RING.encode(gradient), shape, BACKWARD_LAYOUT)
+    """G, residues (2, rows·width), encrypted."""
+    return product.ask(keys, gradient, shape, BACKWARD_LAYOUT)
 
 
-def answer_backward(columns: np.ndarray, peer: PeerKeys, request: bytes, width: int) -> tuple[bytes, np.ndarray]:
-    """Reply and the platform's share (2, columns·width) of XᵀG; `columns`: int64 (rows, d) of the batch."""
+def answer_backward(
+    columns: np.ndarray, peer: PeerKeys, request: bytes, width: int, own: np.ndarray | None = None
+) -> tuple[bytes, np.ndarray]:
+    """Reply and the platform's share (2, columns·width) of XᵀG; `columns`: int64 (rows, d) of the batch; `own`: a share
+    of G, if it is shared."""
     blocks = np.kron(np.eye(width, dtype=np.int32), columns.T.astype(np.int32))
     tiles = MatrixTiles(blocks, layout=BACKWARD_LAYOUT, cache_bytes=0)
-    return product.answer(tiles, peer, None, request, CODING)
+    return product.answer(tiles, peer, own, request, CODING)
 
 
 def finish_backward(keys: KeyPair, reply: bytes, shape: tuple[int, int]) -> np.ndarray:
@@ -180,6 +190,17 @@ def finish_backward(keys: KeyPair, reply: bytes, shape: tuple[int, int]) -> np.n
 
 
 # ---------------------------------------------------------------- what is left at the end
+
+
+def seal(keys: KeyPair, weights: np.ndarray, width: int, bits: int) -> bytes:
+    """The bank's share (2, columns·width) as every later scoring multiplies it: 131 KB a weight, once."""
+    return ask_forward(keys, weights, 1, width, bits, SCORING_LAYOUT)
+
+
+def check_sealed(upload: bytes, columns: int, width: int) -> None:
+    """MalformedMessage for what is no such upload."""
+    for part in pieces(upload, width, product.request_bytes((1, columns), SCORING_LAYOUT), "sealed columns of weights"):
+        product.check_request(part, (1, columns), SCORING_LAYOUT)
 
 
 def released(own: np.ndarray, payload: bytes, width: int, scales: Scales) -> np.ndarray:

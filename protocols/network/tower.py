@@ -5,7 +5,7 @@ step's number, so that nothing of it needs to be kept between steps.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from protocols.errors import ConfigError, DataError
-from protocols.network.bank_rows import BankRows
-from protocols.network.settings import CLIP_BITS, NetworkSettings
+from protocols.network.bank_rows import BankColumns, BankRows, Shape
+from protocols.network.halves import LabelHalf
+from protocols.network.precision import CLIP_BITS
+from protocols.network.settings import NetworkSettings
 
 Head = Callable[[int], nn.Module]
 """Of a number of inputs m: a module from (n, m) to (n,) or (n, 1), the log-odds of an event."""
@@ -46,6 +48,12 @@ class Tower(nn.Module):
         return self.head(torch.cat([z, numeric, *looked_up], dim=1)).reshape(len(z))
 
 
+def build(shape: Shape, settings: NetworkSettings, head: Head | None) -> Tower:
+    """A fresh tower over the bank's columns of this shape; without a head, the perceptron of the settings."""
+    numeric, levels = shape
+    return Tower(head or perceptron(settings.hidden), settings.width + numeric, levels, settings.embedding_size)
+
+
 class Learner:
     """The tower, its Adam and the bank's rows. Rows are named by number, embeddings are float64 (rows, width)."""
 
@@ -54,9 +62,9 @@ class Learner:
         self._labels, self._numeric = _floats(rows.labels), _floats(rows.numeric)
         self._categories = torch.from_numpy(rows.categories.astype(np.int64))
         self._loss = nn.BCEWithLogitsLoss()
-        with _seeded(self._seed << 32):
-            self._tower = Tower(head or perceptron(settings.hidden), settings.width + rows.numeric.shape[1],
-                                rows.levels, settings.embedding_size)
+        self.shape = rows.columns.shape
+        with _seeded(self._seed, 0):
+            self._tower = build(self.shape, settings, head)
         if not list(self._tower.parameters()):
             raise ConfigError("expected a module with parameters above the source layer, got one without")
         self._adam = torch.optim.Adam(self._tower.parameters(), settings.learning_rate,
@@ -72,7 +80,7 @@ class Learner:
         given = _floats(z).requires_grad_()
         self._tower.train()
         self._adam.zero_grad()
-        with _seeded((self._seed << 32) + number):
+        with _seeded(self._seed, number):
             self._loss(self._outputs(given, rows), self._labels[torch.from_numpy(rows)]).backward()
         self._adam.step()
         found = np.zeros(z.shape) if given.grad is None else given.grad.numpy().astype(np.float64)
@@ -99,7 +107,7 @@ class Learner:
 
     def load_module(self, state: dict[str, np.ndarray]) -> None:
         """Inverse of `module_state`."""
-        self._tower.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+        _load(self._tower, state)
 
     def optimiser_state(self) -> dict[str, np.ndarray]:
         """Adam's moments and counts, by number of the parameter and name."""
@@ -116,11 +124,44 @@ class Learner:
         self._adam.load_state_dict(self._adam.state_dict() | {"state": entries})
 
 
+class Scorer:
+    """Scores rows with the module of a finished training: no optimiser, no labels. `columns`: the bank's own of each
+    slice; `head`: the training's. DataError for columns of another shape than the training's."""
+
+    def __init__(self, half: LabelHalf, columns: Mapping[str, BankColumns], head: Head | None = None):
+        if any(part.shape != half.shape for part in columns.values()):
+            raise DataError(f"expected {half.shape[0]} numeric columns of the bank and {len(half.shape[1])} "
+                            "categorical ones with the levels of the training, got others; encode them as "
+                            "the training did")
+        self._columns = columns
+        with torch.random.fork_rng(devices=[]):
+            self._tower = build(half.shape, half.settings, head)
+        _load(self._tower, half.module)
+        self._tower.eval()
+
+    def __call__(self, name: str, rows: slice, z: np.ndarray) -> np.ndarray:
+        """Log-odds float64 (rows,) of these rows of a slice, from their embeddings (rows, width)."""
+        own = self._columns[name]
+        categories = torch.from_numpy(own.categories[rows].astype(np.int64))
+        with torch.no_grad():
+            return self._tower(_floats(z), _floats(own.numeric[rows]), categories).numpy().astype(np.float64)
+
+
+def _load(tower: Tower, state: Mapping[str, np.ndarray]) -> None:
+    """DataError where the parameters are another module's."""
+    try:
+        tower.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
+    except RuntimeError:
+        raise DataError("expected the parameters of this module, got another's; give the head that was "
+                        "trained") from None
+
+
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """torch's generator seeded for one block, and as before after it."""
+def _seeded(seed: int, number: int) -> Iterator[None]:
+    """torch's generator seeded for one block by two numbers, and as before after it. It takes the low 32 bits of a seed
+    only, so both are mixed into those."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
         yield
 
 

@@ -11,6 +11,7 @@
       platform -> bank   backward.reply    (a batch) a fresh share of XᵀG
     bank -> platform   epoch               after the validation rows: go on, or end and keep the weights of that epoch
     bank -> platform   weights             (release = "owner") the bank's share of W, flooded
+    bank -> platform   sealed              (release = "shared") the same, encrypted, for all later scoring
 """
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ import numpy as np
 from protocols.crypto.ring import RING
 from protocols.errors import DataError, MalformedMessage
 from protocols.network import source_layer as layer
-from protocols.network.settings import LARGEST_WIDTH, NetworkConfig, Partition, Scales, partition
+from protocols.network.config import NetworkConfig
+from protocols.network.partition import Partition, partition
+from protocols.network.precision import LARGEST_WIDTH, Scales
 from protocols.role import Message
 from protocols.scorecard.stepwise import Stepwise
 from protocols.state import pack, unpack
@@ -80,24 +83,24 @@ class NetworkRole(Stepwise):
 
     def _check_size(self, columns: int) -> None:
         """Few enough weights, and few enough openings."""
-        size = columns * self._settings.width
+        size = columns * self._settings.numbers
         if size > LARGEST_WIDTH:
             raise DataError(f"expected at most {LARGEST_WIDTH} weights in the source layer, got {columns} columns "
-                            f"times {self._settings.width}; take fewer columns or a smaller width")
+                            f"times {self._settings.numbers}; take fewer columns or a smaller width")
         self._config.check_openings(self._settings.openings_per_row, columns)
-        if self._settings.release == "owner":
+        if self._config.release == "owner":
             self._config.check_rows(self._rows, size)
 
     @property
     def _size(self) -> int:
-        return self._s["columns"] * self._settings.width
+        return self._s["columns"] * self._settings.numbers
 
     def _scales(self) -> Scales:
         return Scales.of(len(self._parts.batches), self._s["columns"], self._settings)
 
     def _start(self) -> bytes:
         """Draw the own part of the start weights; what the peer gets of it."""
-        mine, given = layer.split(layer.own_part(self._s["columns"], self._settings.width, self._scales()))
+        mine, given = layer.split(layer.own_part(self._s["columns"], self._settings.numbers, self._scales()))
         self._s["w"] = mine
         return RING.to_bytes(given)
 

@@ -165,14 +165,22 @@ ALIGNMENT = (
 )
 
 NETWORKS = (
-    _one("flood of embeddings", NET + "source_layer.py", "RING.random_below_bits(count, settings.flood_bits)",
-         "RING.encode_ints([1 << (settings.flood_bits - 1)] * count)",
+    _one("flood of embeddings", NET + "source_layer.py", "RING.random_below_bits(count, flood_bits(settings))",
+         "RING.encode_ints([1 << (flood_bits(settings) - 1)] * count)",
          NET_TESTS + "test_training.py::test_embeddings_are_opened_under_a_flood_and_to_the_precision_that_is_stated"),
     _one("noise of embeddings", NET + "source_layer.py", "covered if settings.noise == 0 else", "covered if True else",
          NET_TESTS + "test_settings.py::test_noise_has_the_deviation_that_is_stated"),
     _one("openings of embeddings per row", NET + "training.py",
          "        self._config.check_openings(self._settings.openings_per_row, columns)\n", "",
          NET_TESTS + "test_training.py::test_the_platform_refuses_to_open_more_than_a_quarter_of_its_rank"),
+    _one("pinned upload of a network", NET + "pieces.py", "if sealed is not None and rest[:len(sealed)] != sealed:",
+         "if False:", NET_TESTS + "test_scores.py::test_another_upload_than_the_pinned_one_is_refused"),
+    _one("admission before scoring by a network", NET + "feature_scores.py",
+         "            self._admit(self._people, tags(self._half.secret, self._people, self._columns, data))\n",
+         "            pass\n", NET_TESTS + "test_scores.py::test_versions_are_admitted_before_anything_leaves"),
+    _one("fresh flood of scored embeddings", NET + "score_flood.py",
+         "fresh = RING.random_below_bits(count, FRESH_BITS + _WIDER)", "fresh = RING.zeros(count)",
+         NET_TESTS + "test_scores.py::test_repeats_average_nothing_out_and_no_two_are_alike"),
 )
 
 MUTATIONS = PRODUCTS + FRAMES + OPENINGS + ALIGNMENT + NETWORKS

@@ -12,7 +12,7 @@ from protocols.crypto.params import DEGREE, TAG_BYTES
 from protocols.crypto.product import request_bytes
 from protocols.crypto.ring import RING
 from protocols.network import source_layer as layer
-from protocols.network.settings import partition
+from protocols.network.partition import partition
 from protocols.role import Message
 from tests.attacks.test_openings import columns_from_scores, found
 from tests.keys import key_pair
@@ -114,15 +114,16 @@ def test_labels_by_completing_the_model(views) -> None:
     assert abs(completed(network, own) - 0.5) < 0.12
 
 
-@pytest.mark.parametrize(("width", "least", "most"), [(8, 0.95, 1.0), (2, 0.0, 0.3)],
-                         ids=["as many numbers as columns", "a quarter of the rank"])
-def test_columns_from_embeddings(width: int, least: float, most: float) -> None:
+@pytest.mark.parametrize(("width", "activation", "least", "most"), [
+    (8, "none", 0.95, 1.0), (2, "none", 0.0, 0.3), (8, "square", 0.0, 0.5)],
+    ids=["as many numbers as columns", "a quarter of the rank", "strict, as many numbers as columns"])
+def test_columns_from_embeddings(width: int, activation: str, least: float, most: float) -> None:
     """Bank: numbers of one batch, and 20 people whom it knows; the policy's limit is a quarter of the columns."""
-    network, opened = task(300, COLUMNS, seed=3, width=width, epochs=1, batch_rows=300), {}
+    network, opened = task(300, COLUMNS, seed=3, width=width, epochs=1, batch_rows=300, activation=activation), {}
     bank, platform = network.roles(key_pair("bank"))
 
     def on_message(sender: str, message: Message) -> None:
-        if message.kind == "embeddings":
+        if message.kind == network.settings.kind:
             opened[bank._s["turn"]] = layer.embeddings(bank._s["z"], message.payload, network.settings)
 
     drive(bank, platform, on_message=on_message)

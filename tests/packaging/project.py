@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("coordinator", "parties", "protocols")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CORE_LOCK, DEV_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
+NETWORK_LOCK = ROOT / "requirements-network.lock"  # of the extra `network`, beside the two others
 PIN = re.compile(r"^([a-z0-9-]+)==([^\s;]+) \\$")
 
 

@@ -7,7 +7,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.packaging.project import CORE_LOCK, DEV_LOCK, PIN, PYPROJECT, pins
+from tests.packaging.project import CORE_LOCK, DEV_LOCK, NETWORK_LOCK, PIN, PYPROJECT, pins
 
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 GROUPS = PYPROJECT["dependency-groups"]
@@ -15,22 +15,22 @@ GROUPS = PYPROJECT["dependency-groups"]
 HEAVY = re.compile(r"^(torch|torchvision|triton|nvidia-.*|cuda-.*|jax|jaxlib|tensorflow)$")
 
 
-@pytest.mark.parametrize("lock", [CORE_LOCK, DEV_LOCK], ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [CORE_LOCK, DEV_LOCK, NETWORK_LOCK], ids=lambda path: path.name)
 def test_every_line_is_a_comment_a_pin_or_a_hash(lock):
     lines = lock.read_text(encoding="utf-8").splitlines()
     strange = [line for line in lines if not (line.startswith("#") or PIN.match(line) or HASH.match(line))]
     assert not strange  # options, addresses of indexes, paths of machines, editable or unpinned packages
 
 
-@pytest.mark.parametrize("lock", [CORE_LOCK, DEV_LOCK], ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [CORE_LOCK, DEV_LOCK, NETWORK_LOCK], ids=lambda path: path.name)
 def test_every_pin_has_a_hash(lock):
     lines = lock.read_text(encoding="utf-8").splitlines()
     followed = dict(zip(lines, lines[1:], strict=False))
-    assert len(pins(lock)) > 20
+    assert len(pins(lock)) > (5 if lock == NETWORK_LOCK else 20)
     assert not [line for line in lines if PIN.match(line) and not HASH.match(followed.get(line, ""))]
 
 
-@pytest.mark.parametrize("lock", [CORE_LOCK, DEV_LOCK], ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", [CORE_LOCK, DEV_LOCK, NETWORK_LOCK], ids=lambda path: path.name)
 def test_no_address_path_or_credential(lock):
     text = lock.read_text(encoding="utf-8")
     text_without_hashes = re.sub(r"sha256:[0-9a-f]{64}", "", text)
@@ -50,6 +50,18 @@ def test_the_lock_satisfies_pyproject(wanted, lock):
     name = canonicalize_name(requirement.name)
     assert name in pins(lock), "run `make lock`"
     assert pins(lock)[name] in requirement.specifier, "run `make lock`"
+
+
+def test_torch_comes_in_a_lock_of_its_own_and_for_the_cpu():
+    """The index's build of the same version brings gigabytes of CUDA; a hash of the other keeps it out."""
+    locked = pins(NETWORK_LOCK)
+    assert [name for name in locked if HEAVY.match(name)] == ["torch"]
+    (wanted,) = PYPROJECT["project"]["optional-dependencies"]["network"]
+    assert locked["torch"].endswith("+cpu") and locked["torch"] in Requirement(wanted).specifier, "run `make lock`"
+    for lock in (CORE_LOCK, DEV_LOCK):
+        others = pins(lock)
+        assert {name: others[name] for name in others.keys() & locked} == {
+            name: locked[name] for name in others.keys() & locked}
 
 
 def test_both_locks_agree():

@@ -24,7 +24,8 @@ def make(*arguments: str, cwd=ROOT) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def fresh(tmp_path):
     """A checkout in which nothing was installed yet."""
-    for name in ("Makefile", "pyproject.toml", "requirements.lock", "requirements-dev.lock"):
+    locks = ("requirements.lock", "requirements-dev.lock", "requirements-network.lock")
+    for name in ("Makefile", "pyproject.toml", *locks):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "protocols").mkdir()
     return tmp_path

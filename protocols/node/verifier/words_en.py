@@ -120,6 +120,38 @@ WORDS_EN: dict[str, Any] = {
             "numbers that a network's source layer makes of each training person's columns of {source}, every epoch",
             "the columns and the weights behind them",
         ),
+        "embeddings.calibration": (
+            "numbers that a network's source layer makes of each calibration person's columns of {source}, to 1/8",
+            "the columns and the weights behind them",
+        ),
+        "embeddings.test": (
+            "numbers that a network's source layer makes of each test person's columns of {source}, to 1/8",
+            "the columns and the weights behind them",
+        ),
+        "embeddings.batch": (
+            "numbers that a network's source layer makes of each scored person's columns of {source}, to 1/8",
+            "the columns and the weights behind them",
+        ),
+        "activations": (
+            "sums of units and their squares that a strict network makes of each training person\'s columns of "
+            "{source}, every epoch",
+            "the units, the columns and the weights behind them",
+        ),
+        "activations.calibration": (
+            "sums of units and their squares that a strict network makes of each calibration person\'s columns of "
+            "{source}, to 1/8",
+            "the units, the columns and the weights behind them",
+        ),
+        "activations.test": (
+            "sums of units and their squares that a strict network makes of each test person\'s columns of "
+            "{source}, to 1/8",
+            "the units, the columns and the weights behind them",
+        ),
+        "activations.batch": (
+            "sums of units and their squares that a strict network makes of each scored person\'s columns of "
+            "{source}, to 1/8",
+            "the units, the columns and the weights behind them",
+        ),
         "network.epoch": (
             "whether the training of a network goes on after an epoch",
             "the loss that says so",
@@ -211,6 +243,13 @@ WORDS_EN: dict[str, Any] = {
         "scores.batch": "parts of scores, scored people",
         "scores.training": "scores of training people",
         "embeddings": "embeddings, training people",
+        "embeddings.calibration": "embeddings, calibration people",
+        "embeddings.test": "embeddings, test people",
+        "embeddings.batch": "embeddings, scored people",
+        "activations": "activations, training people",
+        "activations.calibration": "activations, calibration people",
+        "activations.test": "activations, test people",
+        "activations.batch": "activations, scored people",
         "network.epoch": "end of an epoch",
         "source.weights": "weights of the source layer",
         "tree.sums": "sums over bins for trees",

@@ -112,6 +112,34 @@ WORDS_ZH: dict[str, Any] = {
             "网络的源层由{source}的列为每个训练样本算出的数值，每轮一次",
             "其背后的列与权重",
         ),
+        "embeddings.calibration": (
+            "网络的源层由{source}的列为校准集中每个人算出的数值，精确到 1/8",
+            "其背后的列与权重",
+        ),
+        "embeddings.test": (
+            "网络的源层由{source}的列为测试集中每个人算出的数值，精确到 1/8",
+            "其背后的列与权重",
+        ),
+        "embeddings.batch": (
+            "网络的源层由{source}的列为每个被评分的人算出的数值，精确到 1/8",
+            "其背后的列与权重",
+        ),
+        "activations": (
+            "严格网络由{source}的列为每个训练样本算出的若干单元及其平方之和，每轮一次",
+            "其背后的单元、列与权重",
+        ),
+        "activations.calibration": (
+            "严格网络由{source}的列为校准集中每个人算出的若干单元及其平方之和，精确到 1/8",
+            "其背后的单元、列与权重",
+        ),
+        "activations.test": (
+            "严格网络由{source}的列为测试集中每个人算出的若干单元及其平方之和，精确到 1/8",
+            "其背后的单元、列与权重",
+        ),
+        "activations.batch": (
+            "严格网络由{source}的列为每个被评分的人算出的若干单元及其平方之和，精确到 1/8",
+            "其背后的单元、列与权重",
+        ),
         "network.epoch": (
             "网络训练在一轮之后是否继续",
             "据以判断的损失",
@@ -199,6 +227,13 @@ WORDS_ZH: dict[str, Any] = {
         "scores.batch": "被评分者分数的部分值",
         "scores.training": "训练样本的分数",
         "embeddings": "训练样本的嵌入",
+        "embeddings.calibration": "校准样本的嵌入",
+        "embeddings.test": "测试样本的嵌入",
+        "embeddings.batch": "被评分者的嵌入",
+        "activations": "训练样本的激活值",
+        "activations.calibration": "校准样本的激活值",
+        "activations.test": "测试样本的激活值",
+        "activations.batch": "被评分者的激活值",
         "network.epoch": "一轮训练结束",
         "source.weights": "源层的权重",
         "tree.sums": "用于树的分箱求和",

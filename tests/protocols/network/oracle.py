@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from protocols.network.label_party import Learner
-from protocols.network.settings import NetworkSettings, Scales, partition
+from protocols.network.partition import partition
+from protocols.network.precision import Scales
+from protocols.network.settings import NetworkSettings
 from protocols.network.source_layer import fixed_columns, fixed_gradient
 
 
@@ -36,8 +38,12 @@ class PlainLayer:
     def forward(self, rows: np.ndarray) -> np.ndarray:
         return self.columns[rows] / 2.0**12 @ self.values()
 
+    def by_units(self, rows: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """What the weights' columns get of G, in G's fractional bits."""
+        return gradient
+
     def step(self, rows: np.ndarray, gradient: np.ndarray) -> None:
-        fixed = fixed_gradient(gradient, self.scales).reshape(self.settings.width, -1).T
+        fixed = self.by_units(rows, fixed_gradient(gradient, self.scales).reshape(self.settings.width, -1).T)
         change = self.columns[rows].T @ fixed
         if self.velocity is not None:
             change = (self.velocity * self.settings.source_momentum >> 4) + change
@@ -45,11 +51,27 @@ class PlainLayer:
         self.weights = self.weights - self.settings.rate[0] * change
 
 
+class PlainSquare(PlainLayer):
+    """U_k: the sum of z and ±z² over the units of number k, the sign alternating."""
+
+    def units(self, rows: np.ndarray) -> np.ndarray:
+        return super().forward(rows).reshape(len(rows), self.settings.width, self.settings.units)
+
+    def forward(self, rows: np.ndarray) -> np.ndarray:
+        z = self.units(rows)
+        return z.sum(axis=2) + (z[:, :, ::2]**2).sum(axis=2) - (z[:, :, 1::2]**2).sum(axis=2)
+
+    def by_units(self, rows: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        slopes = 1 + 2 * self.units(rows) * np.resize([1, -1], self.settings.units)
+        return np.rint(gradient[:, :, None] * slopes).astype(np.int64).reshape(len(rows), -1)
+
+
 def train(columns: np.ndarray, learner: Learner, settings: NetworkSettings, start: np.ndarray) -> Plain:
     """`columns`: the platform's (n, d); `learner`: a fresh one; `start`: (d, width) float, the start weights."""
     parts = partition(len(columns), settings)
     scales = Scales.of(len(parts.batches), columns.shape[1], settings)
-    layer = PlainLayer(fixed_columns(columns), np.rint(start * 2.0**scales.weight).astype(np.int64), scales, settings)
+    kind = PlainSquare if settings.strict else PlainLayer
+    layer = kind(fixed_columns(columns), np.rint(start * 2.0**scales.weight).astype(np.int64), scales, settings)
     losses, best, number = [], None, 0
     for epoch in range(1, settings.epochs + 1):
         for rows in parts.batches:

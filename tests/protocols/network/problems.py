@@ -9,9 +9,13 @@ import numpy as np
 from protocols.crypto.keys import KeyPair
 from protocols.crypto.ring import RING
 from protocols.network.bank_rows import BankRows
+from protocols.network.config import NetworkConfig
 from protocols.network.feature_party import FeatureNetwork
 from protocols.network.label_party import LabelNetwork, Learner
-from protocols.network.settings import CLIP_BITS, NetworkConfig, NetworkSettings, Scales, partition
+from protocols.network.partition import partition
+from protocols.network.precision import CLIP_BITS, Scales
+from protocols.network.settings import NetworkSettings
+from protocols.network.strict import bank_role, platform_role
 from protocols.scorecard.logistic import sigmoid
 from protocols.scorecard.whitening import Whitening
 
@@ -24,7 +28,7 @@ class LinearLearner:
     """A logistic regression over Z and the bank's numeric columns, by gradient descent: a module without torch."""
 
     def __init__(self, rows: BankRows, settings: NetworkSettings):
-        self._rows, self._rate = rows, settings.learning_rate
+        self._rows, self._rate, self.shape = rows, settings.learning_rate, rows.columns.shape
         rate, inputs = np.clip(rows.labels.mean(), 0.01, 0.99), rows.numeric.shape[1] + settings.width
         drawn = np.random.default_rng(settings.seed).normal(scale=0.3, size=inputs)
         self._weights = np.r_[np.log(rate / (1 - rate)), drawn]
@@ -66,19 +70,20 @@ class Task:
     bank: BankRows
     settings: NetworkSettings
     learn: Callable[[BankRows, NetworkSettings], Learner] = LinearLearner
+    release: str = "shared"
 
     def learner(self) -> Learner:
         return self.learn(self.bank, self.settings)
 
     def config(self, **limits) -> NetworkConfig:
         return NetworkConfig("bank", "platform", self.settings,
-                             **({"check_openings": anything, "check_rows": anything} | limits))
+                             **({"check_openings": anything, "check_rows": anything, "release": self.release} | limits))
 
     def label_network(self, keys: KeyPair, **limits) -> LabelNetwork:
-        return LabelNetwork(self.learner(), len(self.columns), keys, self.config(**limits))
+        return bank_role(self.settings)(self.learner(), len(self.columns), keys, self.config(**limits))
 
     def feature_network(self, public: bytes | None = None, **limits) -> FeatureNetwork:
-        return FeatureNetwork(self.columns, self.config(**limits), public)
+        return platform_role(self.settings)(self.columns, self.config(**limits), public)
 
     def roles(self, keys: KeyPair) -> tuple[LabelNetwork, FeatureNetwork]:
         return self.label_network(keys), self.feature_network()
@@ -92,7 +97,7 @@ class Task:
         total = RING.zeros(shares[0].shape[1])
         for share in shares:
             total = RING.add(total, share)
-        return (RING.to_float(total) / 2.0**self.scales().weight).reshape(self.settings.width, -1).T
+        return (RING.to_float(total) / 2.0**self.scales().weight).reshape(self.settings.numbers, -1).T
 
     def of(self, rows: slice) -> Task:
         """These rows of the same population."""
@@ -100,7 +105,10 @@ class Task:
         return replace(self, columns=self.columns[rows], bank=bank)
 
 
-def task(rows: int, columns: int, *, own: int = 3, levels: tuple[int, ...] = (4,), seed: int = 0, **settings) -> Task:
+def task(
+    rows: int, columns: int, *, own: int = 3, levels: tuple[int, ...] = (4,), seed: int = 0, release: str = "shared",
+    **settings,
+) -> Task:
     """A fifth to a third of the labels are 1; the platform's columns matter alone, in pairs and beside the bank's."""
     rng = np.random.default_rng(seed)
     raw = rng.normal(size=(rows, columns)) + 0.4 * rng.normal(size=(rows, 1))
@@ -114,7 +122,7 @@ def task(rows: int, columns: int, *, own: int = 3, levels: tuple[int, ...] = (4,
         z = z + 0.8 * (categories[:, 0] == 1)
     labels = (rng.random(rows) < sigmoid(z)).astype(np.int64)
     return Task(Whitening.fit(raw).transform(raw), BankRows(labels, numeric, categories, levels),
-                NetworkSettings(**settings))
+                NetworkSettings(**settings), release=release)
 
 
 def start_of(network: Task, bank: LabelNetwork, platform: FeatureNetwork) -> np.ndarray:

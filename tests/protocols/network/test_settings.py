@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from protocols.crypto.ring import RING
 from protocols.errors import ConfigError, DataError, ProtocolError
 from protocols.network import source_layer as layer
 from protocols.network.bank_rows import BankRows
-from protocols.network.settings import LARGEST_NOISE, NetworkSettings, Scales, partition
+from protocols.network.partition import partition
+from protocols.network.precision import Scales
+from protocols.network.settings import LARGEST_NOISE, NetworkSettings
 from protocols.scorecard import opened
 
 
@@ -60,7 +64,7 @@ def test_a_training_that_is_too_long_is_refused() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"epochs": 101}, {"validation_share": 0.0}, {"noise": -1.0},
-                                   {"noise": LARGEST_NOISE * 2}, {"release": "all"}, {"depth": 3},
+                                   {"noise": LARGEST_NOISE * 2}, {"release": "owner"}, {"depth": 3},
                                    {"source_momentum": 16}])
 def test_settings_out_of_range_are_refused(wrong) -> None:
     with pytest.raises(ValidationError):
@@ -107,8 +111,44 @@ def test_a_vector_divides_into_equal_parts_only() -> None:
     ([0, 1], [[0], [-1]], (3,), "numbered from 0"),
     ([0, 2], [[0], [1]], (3,), "labels of 0 and 1"),
     ([0, 1], [[0], [1]], (), "number of levels"),
+    ([0, 1], [[0], [1], [1]], (2,), "of the same rows"),
     ([0, 1, 1], [[0], [1]], (2,), "of the same rows"),
 ])
 def test_rows_that_do_not_fit_are_refused(labels, categories, levels, sentence) -> None:
     with pytest.raises(DataError, match=sentence):
         BankRows(np.array(labels), np.zeros((2, 1)), np.array(categories), levels)
+
+
+def test_a_plan_can_hold_settings_without_reaching_keys() -> None:
+    """The coordinator reads plans, and may load neither SEAL nor what makes or uses keys, also not by way of others."""
+    loaded = subprocess.run([sys.executable, "-c", "import sys, protocols.network.settings; print(*sys.modules)"],
+                            capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in loaded if name.startswith("protocols")} == {
+        "protocols", "protocols.commons", "protocols.commons.privacy", "protocols.errors", "protocols.network",
+        "protocols.network.settings", "protocols.strict"}
+    assert not {"tenseal", "torch"} & {name.split(".")[0] for name in loaded}
+
+
+def tight_epsilon(distance: float, deviation: float, times: int, delta: float) -> float:
+    """Of `times` Gaussian noises on values so far apart, exactly: B. Balle, Y. Wang, ICML 2018, theorem 8; all of them
+    together are one whose distance is √times as large. The same to three digits as dp-accounting 0.6.0 computes."""
+    mean = math.sqrt(times) * distance / deviation
+
+    def normal(x: float) -> float:
+        return math.erfc(-x / math.sqrt(2)) / 2
+
+    low, high = 0.0, 1000.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        left = normal(mean / 2 - middle / mean) - math.exp(middle) * normal(-mean / 2 - middle / mean)
+        low, high = (middle, high) if left > delta else (low, middle)
+    return high
+
+
+@pytest.mark.parametrize(("noise", "epochs", "dp_accounting"), [(1.0, 1, 4.894), (2.0, 5, 5.560), (4.0, 20, 5.560),
+                                                                (8.0, 1, 0.505), (8.0, 20, 2.553), (1.0, 20, 30.636)])
+def test_epsilon_is_never_below_the_tight_one_and_at_most_a_third_above(noise, epochs, dp_accounting) -> None:
+    given = NetworkSettings(noise=noise, epochs=epochs, width=2)
+    tight = tight_epsilon(1 + math.sqrt(2) * 2.0**-10, noise, epochs, 1e-6)
+    assert tight == pytest.approx(dp_accounting, abs=2e-3)
+    assert tight <= given.epsilon <= 4 / 3 * tight

@@ -9,17 +9,22 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from protocols.crypto.keys import KeyPair
-from protocols.errors import ConfigError
+from protocols.errors import ConfigError, DataError
+from protocols.network.bank_rows import BankColumns
+from protocols.network.feature_scores import FeatureNetworkHoldout
+from protocols.network.halves import FeatureHalf, LabelHalf
+from protocols.network.label_scores import LabelNetworkHoldout
 from protocols.role import Message, Role
 from tests.protocols.network import oracle
 from tests.protocols.network.driving import Trained
 from tests.protocols.network.problems import Task, task
+from tests.protocols.scorecard.simulator import drive
 
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from protocols.network.tower import CLIP, Learner  # noqa: E402
+from protocols.network.tower import CLIP, Learner, Scorer  # noqa: E402
 
 
 def with_torch(network: Task, head=None) -> Task:
@@ -92,6 +97,9 @@ def test_the_seed_decides_everything_and_torch_is_left_as_it_was() -> None:
     assert np.array_equal(first.step(z, rows, 1), second.step(z, rows, 1))
     assert not np.array_equal(first.step(z, rows, 2), second.step(z, rows, 3))
     assert torch.equal(torch.random.get_rng_state(), before)
+    seeds = [network.settings.model_copy(update={"seed": seed}) for seed in (0, 1)]
+    weights = [replace(network, settings=given).learner().module_state()["head.0.weight"] for given in seeds]
+    assert not np.array_equal(*weights), "the seed decides the start weights"
 
 
 def test_the_gradient_is_that_of_the_mean_loss_and_clipped_row_by_row() -> None:
@@ -115,3 +123,38 @@ def test_a_module_without_parameters_is_refused() -> None:
     network = with_torch(task(30, 2, seed=1, own=0, levels=(), width=1), lambda inputs: nn.Flatten())
     with pytest.raises(ConfigError, match="with parameters"):
         network.learner()
+
+
+@pytest.mark.parametrize("release", ["owner", "shared"])
+def test_rows_of_later_are_scored_as_in_plaintext(bank_keys, release) -> None:
+    """A training, its halves by way of the vault, a hold-out by the module that is built again from the half."""
+    whole = with_torch(task(900, 6, seed=3, width=2, epochs=2, batch_rows=300, source_rate=0.5, release=release))
+    network, held = whole.of(slice(0, 600)), whole.of(slice(600, None))
+    done = Trained(network, bank_keys)
+    label, feature = LabelHalf.from_bytes(done.bank.to_bytes()), FeatureHalf.from_bytes(done.platform.to_bytes())
+    parts = {"calibration": slice(0, 100), "test": slice(100, 300)}
+    own, columns = {name: held.of(part).bank.columns for name, part in parts.items()}, \
+        {name: held.columns[part] for name, part in parts.items()}
+    rows, people = {"calibration": 100, "test": 200}, [f"p{at}" for at in range(300)]
+    bank = LabelNetworkHoldout("platform", label, rows, Scorer(label, own), lambda scores: True, bytes(32))
+    platform = FeatureNetworkHoldout("bank", feature, columns, people, lambda people, tags: None)
+    drive(bank, platform)
+    learner = held.learner()
+    learner.load_module(done.bank.module)
+    plain = learner.scores(held.columns @ done.weights, np.arange(300))
+    found = np.concatenate([bank.result()[name] for name in parts])
+    assert np.abs(found - plain).max() < 0.3 and np.abs(found - plain).mean() < 0.06
+    assert abs(roc_auc_score(held.bank.labels, found) - roc_auc_score(held.bank.labels, plain)) < 0.005
+    assert platform.result() is True
+
+
+def test_a_scorer_takes_columns_and_parameters_of_the_training_only(bank_keys) -> None:
+    network = with_torch(task(60, 3, seed=6, epochs=1, batch_rows=60))
+    half, own = Trained(network, bank_keys).bank, network.bank.columns
+    before = torch.random.get_rng_state()
+    assert Scorer(half, {"batch": own})("batch", slice(0, 5), np.zeros((5, 2))).shape == (5,)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    with pytest.raises(DataError, match="as the training did"):
+        Scorer(half, {"batch": BankColumns(own.numeric[:, 1:], own.categories, own.levels)})
+    with pytest.raises(DataError, match="the head that was trained"):
+        Scorer(half, {"batch": own}, with_dropout)

@@ -20,7 +20,7 @@ from tests.protocols.network.problems import Task, task
 from tests.protocols.scorecard.simulator import drive
 
 KINDS = {"setup", "init", "forward.request", "forward.reply", "embeddings", "backward.request", "backward.reply",
-         "epoch", "weights"}
+         "epoch", "weights", "sealed"}
 POLICY = Policy.model_validate({"purposes": ["p"], "peers": {"platform": {"fingerprint": "0" * 64}}})
 
 
@@ -59,7 +59,8 @@ def test_only_what_is_declared_is_opened_as_often_as_declared(bank_keys, release
 
 def test_the_platform_gets_nothing_but_what_the_table_says(bank_keys) -> None:
     done = Trained(small(), bank_keys)
-    assert {m.kind for m in done.to_platform()} == {"setup", "init", "forward.request", "backward.request", "epoch"}
+    assert {m.kind for m in done.to_platform()} == {"setup", "init", "forward.request", "backward.request", "epoch",
+                                                    "sealed"}
     numbers = np.concatenate([as_numbers(share) for share in (done.platform.share, *done.gradient_shares)]) / 2.0**117
     assert np.abs(numbers).max() > 0.8 and np.abs(numbers).mean() == pytest.approx(0.5, abs=0.15)
 
@@ -129,8 +130,9 @@ def test_handling_a_request_again_draws_a_new_mask_and_flood(bank_keys) -> None:
     assert checked == {"forward.request", "backward.request"}
 
 
-def test_at_every_point_only_the_message_that_is_due_is_taken(bank_keys) -> None:
-    network, checked = small(epochs=2, release="owner"), set()
+@pytest.mark.parametrize(("release", "never"), [("owner", "sealed"), ("shared", "weights")])
+def test_at_every_point_only_the_message_that_is_due_is_taken(bank_keys, release, never) -> None:
+    network, checked = small(epochs=2, release=release), set()
     roles = dict(zip(("bank", "platform"), network.roles(bank_keys), strict=True))
 
     def on_message(sender: str, message: Message) -> None:
@@ -148,7 +150,7 @@ def test_at_every_point_only_the_message_that_is_due_is_taken(bank_keys) -> None
             assert receiver.snapshot() == before
 
     drive(*roles.values(), on_message=on_message)
-    assert {kind for _, kind in checked} == KINDS
+    assert {kind for _, kind in checked} == KINDS - {never}
     for role in roles.values():
         with pytest.raises(MalformedMessage, match="nothing more"):
             role.handle(Message(role._peer, "epoch", b"\0\0"))
