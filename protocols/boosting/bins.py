@@ -32,8 +32,8 @@ class Binned:
 
     @cached_property
     def columns(self) -> list[Array]:
-        """Each column's codes, contiguous."""
-        return [np.ascontiguousarray(self.codes[:, f]).astype(np.intp) for f in range(len(self.counts))]
+        """Each column's codes, contiguous, as narrow as they came."""
+        return [np.ascontiguousarray(self.codes[:, f]) for f in range(len(self.counts))]
 
     @cached_property
     def largest(self) -> int:
@@ -42,18 +42,35 @@ class Binned:
 
     def sums(self, words: Array) -> Array:
         """(2, n) residues modulo q -> (2, rows) of their sums over each bin; exact for up to 2^26 rows."""
-        return np.stack([self._sums(row, prime) for row, prime in zip(words, KEPT, strict=True)])
+        halves = [row >> WORD(_HALF * at) & WORD((1 << _HALF) - 1) for row in words for at in range(2)]
+        parts = self._weighed(halves).astype(WORD)
+        return np.stack([self._joined(*parts[2 * at:2 * at + 2], prime) for at, prime in enumerate(KEPT)])
 
-    def _sums(self, row: Array, prime: int) -> Array:
-        low, high = (self._weighed(row >> WORD(_HALF * at) & WORD((1 << _HALF) - 1)).astype(WORD) % WORD(prime)
-                     for at in range(2))
-        return subtract_once(low + scale_mod(high, 1 << _HALF, prime), prime)
+    @staticmethod
+    def _joined(low: Array, high: Array, prime: int) -> Array:
+        return subtract_once(low % WORD(prime) + scale_mod(high % WORD(prime), 1 << _HALF, prime), prime)
 
     def plain_sums(self, values: Array) -> Array:
         """(n,) integers -> (rows,) int64 sums over each bin; exact while they stay below 2^53."""
-        return self._weighed(values).astype(np.int64)
+        return self._weighed([values])[0].astype(np.int64)
 
-    def _weighed(self, values: Array) -> Array:
-        weights = values.astype(np.float64)
-        return np.concatenate([np.bincount(column, weights, count)
-                               for column, count in zip(self.columns, self.counts, strict=True)])
+    @cached_property
+    def _pairs(self) -> list[tuple[Array, int, int]]:
+        """Bins of two columns as one number, and how many each has; a last single column goes with one of one bin."""
+        columns, counts = [*self.columns, np.uint8(0)], [*self.counts, 1]
+        return [(_both(*columns[at:at + 2], counts[at + 1], counts[at]), *counts[at:at + 2])
+                for at in range(0, len(self.counts), 2)]
+
+    def _weighed(self, weights: list[Array]) -> Array:
+        """m weights (n,) -> (m, rows) float64: one pass over the rows for two columns, by pairs of their bins."""
+        floats = [one.astype(np.float64) for one in weights]
+        found = []
+        for codes, first, second in self._pairs:
+            places = codes.astype(np.intp)  # once, or every pass would
+            sums = np.stack([np.bincount(places, one, first * second) for one in floats]).reshape(-1, first, second)
+            found += [sums.sum(axis=2), sums.sum(axis=1)]
+        return np.concatenate(found, axis=1)[:, :self.rows]
+
+
+def _both(first: Array, second: Array, seconds: int, firsts: int) -> Array:
+    return first.astype(np.min_scalar_type(firsts * seconds)) * seconds + second

@@ -1,8 +1,7 @@
 """The columns that compete for splits, and where each one's bins stand in a row of sums."""
 from __future__ import annotations
 
-import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -61,12 +60,3 @@ class Candidates:
     def parts(self, sums: np.ndarray) -> list[np.ndarray]:
         """(..., total) -> for each column (..., its bins)."""
         return [sums[..., a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
-
-    def to_text(self) -> str:
-        """JSON of one's own state."""
-        return json.dumps([astuple(c) for c in self.columns])
-
-    @classmethod
-    def from_text(cls, text: str) -> Candidates:
-        """What `to_text` wrote."""
-        return cls(tuple(Candidate(*entry) for entry in json.loads(text)))

@@ -16,6 +16,7 @@ from protocols.boosting.feature_sums import Corrections, summed_bins
 from protocols.boosting.label_sums import SECRET_BYTES, SHARE_BYTES
 from protocols.boosting.messages import Begin, Column, Drawn, Shape, Split, seed_of, side, sides_bytes, splits_of
 from protocols.boosting.parameters import KEY_DEGREE, Room, room
+from protocols.boosting.pieces import Pieces, Stock, cut, shares_bytes, shares_of
 from protocols.boosting.public import Public
 from protocols.boosting.sampling import SEED_BYTES
 from protocols.crypto.ring import Array
@@ -41,10 +42,11 @@ class FeatureBooster(Role):
     def __init__(self, codes: Array, columns: tuple[Column, ...], config: FeatureConfig):
         self._binned = Binned(codes, tuple(one.bins for one in columns))
         self._columns, self._config = columns, config
-        self._s: dict = {"due": "begin", "used": 0, "batches": 0, "splits": b"", "begun": b"", "done": False}
-        self._own: list[Array] = []  # one's shares of the secrets that serve next, in their order
+        self._s: dict = {"due": "begin", "nonce": b"", "begun": b"", "answered": 0, "done": False}
+        self._kept = Pieces(lambda name: self.pieces(name))
+        self._own = Stock()  # one's shares of the secrets that serve next
+        self._splits: list[Split] = []  # that were asked for
         self._corrections: Corrections | None = None
-        self._fresh: dict[str, bytes] = {}
 
     # -- the Role interface
 
@@ -68,25 +70,26 @@ class FeatureBooster(Role):
 
     def result(self) -> list[Split] | None:
         """The splits of this platform's columns, once the bank has ended."""
-        return self._splits() if self._s["done"] else None
+        return list(self._splits) if self._s["done"] else None
 
     def snapshot(self) -> bytes:
-        """All that changes; veils and shares are pieces."""
-        return pack(self._s)
+        """Counters and what both sides agreed on, under a kilobyte; veils, shares and splits are pieces."""
+        return pack(self._s | self._own.counters())
 
     def new_pieces(self) -> dict[str, bytes]:
-        """What hides the matrix, and the shares of each batch of secrets."""
-        fresh, self._fresh = self._fresh, {}
-        return fresh
+        """What hides the matrix, the shares of each batch of secrets, the splits as they were asked for."""
+        return self._kept.fresh()
 
     def restore(self, state: bytes) -> None:
-        """Continue; the matrix is computed again from table and seed."""
-        self._s = unpack(state)
+        """Continue; the matrix is computed again from table and seed when the next secrets come."""
+        told = unpack(state)
+        self._s = {name: told[name] for name in self._s}
         if self._s["begun"]:
-            veils = np.frombuffer(self._piece("veils"), np.int8).reshape(-1, KEY_DEGREE)
+            veils = np.frombuffer(self._kept.read("veils"), np.int8).reshape(-1, KEY_DEGREE)
             self._corrections = Corrections(self._binned, self._public(), veils)
-            shares = [share for number in range(self._s["batches"]) for share in self._shares(number)]
-            self._own = shares[self._s["used"]:]
+            self._own = Stock.restored(told, lambda number: (self._shares(number),))
+        self._splits = [one for number in range(self._s["answered"])
+                        for one in splits_of(self._kept.read(f"splits.{number}"), self._columns)]
 
     # -- messages
 
@@ -98,15 +101,14 @@ class FeatureBooster(Role):
         room(begin.width, self._binned.largest, begin.openings)
         self._s |= {"begun": payload, "due": "asked"}
         self._corrections = Corrections(self._binned, self._public())
-        self._fresh["veils"] = self._corrections.veils.tobytes()
+        self._kept.write("veils", self._corrections.veils.tobytes())
         return [self._message("veil", b"".join(self._corrections.veil()))]
 
     def _on_secrets(self, payload: bytes) -> list[Message]:
         self._within(len(payload) // SECRET_BYTES)
         reply, own = self._corrections.answer(payload)
-        self._fresh[f"own.{self._s['batches']}"] = own.astype("<u8").tobytes()
-        self._s["batches"] += 1
-        self._own += list(own)
+        self._kept.write(f"own.{self._own.batches}", shares_bytes(own))
+        self._own.add(own)
         return [self._message("corrections", reply)]
 
     def _on_vectors(self, payload: bytes) -> list[Message]:
@@ -115,24 +117,26 @@ class FeatureBooster(Role):
         if not 1 <= count <= len(self._own) or rest:
             raise MalformedMessage(f"expected 1 to {len(self._own)} vectors of {size} bytes, got {len(payload)} bytes")
         wanted = Drawn.from_bytes(payload[:first], self._columns).rows
-        view, told = memoryview(payload)[first:], self._room()
-        replies = [summed_bins(self._binned, view[at * size:(at + 1) * size], self._own[at], told, wanted)
-                   for at in range(count)]
-        self._s["used"] += count
-        del self._own[:count]
+        told = self._room()
+        replies = [summed_bins(self._binned, one, own, told, wanted) for one, (own,) in zip(
+            cut(memoryview(payload)[first:], size), self._own.next(count), strict=True)]
+        self._own.spend(count)
         opening = Opening("tree.sums", self._config.bank, count * int(wanted.sum()))
         return [self._message("sums", b"".join(replies), opening)]
 
     def _on_splits(self, payload: bytes) -> list[Message]:
         asked = splits_of(payload, self._columns)
-        known = self._splits()
-        if len(known) + len(asked) > self._config.maximum_splits:
-            raise PolicyRefused("maximum_tree_splits", f"the bank asks for {len(known) + len(asked)} splits, this node "
+        whole = len(self._splits) + len(asked)
+        if whole > self._config.maximum_splits:
+            raise PolicyRefused("maximum_tree_splits", f"the bank asks for {whole} splits, this node "
                                 f"answers {self._config.maximum_splits}; each tells it a bit about every row")
-        self._s["splits"] += payload
-        left = np.stack([side(self._binned.columns[one.column], one, self._columns[one.column]) for one in asked])
-        opening = Opening("tree.sides", self._config.bank, left.size)
-        return [self._message("sides", sides_bytes(left), opening)]
+        left = b"".join(sides_bytes(side(self._binned.columns[one.column], one, self._columns[one.column])[None])
+                        for one in asked)
+        self._kept.write(f"splits.{self._s['answered']}", payload)
+        self._s["answered"] += 1
+        self._splits += asked
+        opening = Opening("tree.sides", self._config.bank, len(asked) * len(self._binned.codes))
+        return [self._message("sides", left, opening)]
 
     def _on_end(self, payload: bytes) -> list[Message]:
         if payload:
@@ -156,19 +160,10 @@ class FeatureBooster(Role):
     def _within(self, more: int) -> None:
         """A secret is worth a sum of every bin: more secrets than the bank has told of would open more than that."""
         begin = Begin.from_bytes(self._s["begun"])
-        wanted = (self._s["used"] + len(self._own) + more) * self._binned.rows
+        wanted = (self._own.used + len(self._own) + more) * self._binned.rows
         if wanted > begin.openings:
             raise MalformedMessage(f"expected secrets for {begin.openings} sums in all, got enough for {wanted}")
 
-    def _splits(self) -> list[Split]:
-        return splits_of(self._s["splits"], self._columns) if self._s["splits"] else []
-
     def _shares(self, number: int) -> Array:
-        words = np.frombuffer(self._piece(f"own.{number}"), "<u8")
-        return words.reshape(-1, 2, self._binned.rows)
-
-    def _piece(self, name: str) -> bytes:
-        data = self.pieces(name)
-        if data is None:
-            raise MalformedMessage(f"saved state without its piece {name}")
-        return data
+        data, rows = self._kept.read(f"own.{number}"), self._binned.rows
+        return shares_of(data, len(data) // (SHARE_BYTES * rows), rows, "saved shares")

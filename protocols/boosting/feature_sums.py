@@ -7,14 +7,16 @@ one-time secret. The bank needs shares of M·secret, so M travels once, as the s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
 from protocols.boosting.bins import Binned
+from protocols.boosting.convolution import bin_sums
 from protocols.boosting.label_sums import SECRET_BYTES, SHARE_BYTES
 from protocols.boosting.limbs import limbs_of, times, times_ternary
 from protocols.boosting.parameters import KEPT, KEY_DEGREE, PAD_DEGREE, PRIMES, Room
-from protocols.boosting.polynomials import Factor, Pair, signed, spread, summed
+from protocols.boosting.polynomials import Factor, signed
 from protocols.boosting.public import Public
 from protocols.boosting.residues import SHARES, lifted, paired_rows, scaled_down, turned, unpaired
 from protocols.boosting.sampling import errors, ternary
@@ -31,9 +33,14 @@ class Corrections:
     def __init__(self, binned: Binned, public: Public, veils: Array | None = None):
         """`veils`: those of the same training after a crash, (polynomials, 8192) of -1, 0, 1; None draws fresh ones."""
         self.rows = binned.rows
-        self._polynomials = paired_rows(_matrix(binned, public))
-        self.veils = ternary(len(self._polynomials) * KEY_DEGREE).reshape(-1, KEY_DEGREE) if veils is None else veils
-        self._public = public
+        count = -(-self.rows // 2)
+        self.veils = ternary(count * KEY_DEGREE).reshape(-1, KEY_DEGREE) if veils is None else veils
+        self._binned, self._public = binned, public
+
+    @cached_property
+    def _polynomials(self) -> Array:
+        """Made when they are first needed: after a crash secrets that were answered serve without them."""
+        return paired_rows(_matrix(self._binned, self._public))
 
     def veil(self) -> Iterator[bytes]:
         """Per polynomial its product with the public key part, divided by p2·p3, plus veil·zero + error."""
@@ -90,14 +97,11 @@ def summed_bins(binned: Binned, hidden: bytes, share: Array, room: Room, wanted:
 
 def _matrix(binned: Binned, public: Public) -> Array:
     """(rows, 2, 4096): Σ of the pads' coefficients of every row of a bin, as a function of the secret's."""
-    chunks = [Factor(spread(_reflected(pad))) for pad in public.pads]
     made = np.empty((binned.rows, 2, PAD_DEGREE), WORD)
-    names = [(f, code) for f, count in enumerate(binned.counts) for code in range(count)]
-    for at in range(0, len(names), 4):
-        four = names[at:at + 4]
-        words = summed((Pair(_indicators(binned, four, c)), chunk) for c, chunk in enumerate(chunks))
-        for place in range(len(four)):
-            made[at + place] = words[place // 2, :, place % 2::2]
+    at, factors = 0, np.stack([_reflected(pad) for pad in public.pads])
+    for sums in bin_sums(binned, factors):
+        made[at:at + len(sums)] = sums
+        at += len(sums)
     return made
 
 
@@ -106,15 +110,6 @@ def _reflected(pad: Array) -> Array:
     primes = np.array(KEPT, dtype=WORD)[:, None]
     tail = primes - pad[:, :0:-1]
     return np.concatenate([pad[:, :1], np.where(tail == primes, WORD(0), tail)], axis=1)
-
-
-def _indicators(binned: Binned, names: list[tuple[int, int]], chunk: int) -> Array:
-    """(2, 2, 8192): which of the chunk's rows are in each of up to four bins, two to a polynomial."""
-    words = np.zeros((2, 2, KEY_DEGREE), WORD)
-    for place, (column, code) in enumerate(names):
-        at = np.flatnonzero(binned.columns[column][chunk * PAD_DEGREE:(chunk + 1) * PAD_DEGREE] == code)
-        words[place // 2, :, 2 * at + place % 2] = 1
-    return words
 
 
 def _unpacked(request: bytes) -> tuple[Array, Array]:

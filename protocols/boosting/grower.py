@@ -2,18 +2,18 @@
 
     while (wanted := grower.wanted()) is not None:
         if isinstance(wanted, Sums):  grower.take_sums(<int64 (len(wanted), bins of all candidates)>)
-        else:                         grower.take_sides(<bool (len(wanted.splits), n), True for left>)
+        else:                         grower.take_sides(<for each of wanted.splits bool (n,), True for left>)
     trees = grower.model()
 
-A test answers from pooled columns; the bank answers its own part itself and gets the others' by a protocol. Between any
-two calls `state` is a flat dict for `protocols/state.py`, from which `Grower.resume` goes on.
+A test answers from pooled columns; the bank answers its own part itself and gets the others' by a protocol. A grower is
+not written down: given the same answers another one makes the same trees, and `regrow` takes finished ones as they are.
 """
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -71,6 +71,7 @@ class Grower:
         self._margins = np.full(len(labels), self._base)
         self._model = Trees(base=self._base, trees=(), splits=())
         self._best_loss, self._best_trees = math.inf, 0
+        self.newest: Trees | None = None  # the tree that was finished last, as a model of its own
         self._tree: GrowingTree | None = self._begun()
 
     @property
@@ -82,13 +83,6 @@ class Grower:
     def candidates(self) -> tuple[Candidate, ...]:
         """The columns as they stand in a row of sums."""
         return self._candidates.columns
-
-    def reorder(self, columns: tuple[Candidate, ...]) -> None:
-        """Other numbers, order or direction of the candidates from this tree on: between trees only."""
-        if self._tree is None or self._tree.asked != [0]:
-            raise ProtocolError("expected candidates to be reordered between trees, got them within one")
-        self._candidates = self._checked(columns)
-        self.__dict__.pop("_eligible", None)
 
     def wanted(self) -> Sums | Sides | None:
         """What is to be answered next; None when the training has ended. Asking again changes nothing."""
@@ -108,15 +102,25 @@ class Grower:
         if not self._tree.split_nodes():
             self._finish_tree()
 
-    def take_sides(self, sides: np.ndarray) -> None:
-        """(splits, n) bool, True for left. ProtocolError, with nothing changed, if they are not."""
+    def take_sides(self, sides: Iterable[np.ndarray]) -> np.ndarray:
+        """For each split (n,) bool, True for left; looked at one at a time, for many do not fit. Returns the level's
+        route, (n,) bool: who went left at its own node, which stands for any of the sides when a level is replayed.
+        ProtocolError, with nothing changed, if they are not what was wanted."""
         wanted = self.wanted()
         if not isinstance(wanted, Sides):
             raise ProtocolError("expected no sides now, got some; ask what is wanted")
-        self._check(sides, "b", (len(wanted.splits), len(self._labels)), "sides")
-        self._tree.take_sides(sides, self._candidates, self.settings)
+        route = self._tree.route(self._checked_sides(sides, len(wanted.splits)))
+        self._tree.divide(route, self._candidates, self.settings)
         if not self._tree.level:
             self._finish_tree()
+        return route
+
+    def regrow(self, finished: Iterable[tuple[Trees, Iterable[np.ndarray]]]) -> None:
+        """Take trees that were finished before, each a model of its own with the routes of its levels in order, and
+        begin the next one. Only for a grower that has not grown anything yet."""
+        for made, routes in finished:
+            self._append(made, made.trees[0].leaves_by_routes(routes, len(self._labels)))
+        self._tree = None if self._ended() else self._begun()
 
     def model(self) -> Trees:
         """The finished trees; with early stopping those up to the best one. Splits keep the numbers that they got."""
@@ -149,21 +153,23 @@ class Grower:
         if not any(node.split for node in tree.nodes) and not self.settings.sampled:
             self._tree = None  # the next tree would see the same sums and find nothing either
             return
-        made, first = tree.finished(self.settings, self._model.count), self._model
-        self._model = Trees(base=first.base, trees=(*first.trees, made),
-                            splits=(*first.splits, *tree.placed_splits(self._candidates)))
-        self._margins += np.array(made.value)[tree.member]
+        splits = tree.placed_splits(self._candidates)
+        self._append(Trees(base=self._base, trees=(tree.finished(self.settings),), splits=splits), tree.member)
         self._tree = None if self._ended() else self._begun()
 
-    def _ended(self) -> bool:
+    def _append(self, made: Trees, member: np.ndarray) -> None:
+        """One more tree, with the leaf (n,) that every row is in."""
+        self.newest, self._model = made, self._model.plus(made)
+        self._margins += np.array(made.trees[0].value)[member]
         if self.settings.early_stopping_rounds:
             rows = ~self._training
             found = loss(self._margins[rows], self._labels[rows], self.settings.class_weight)
             if found < self._best_loss:
                 self._best_loss, self._best_trees = found, self.trees
-            if self.trees - self._best_trees >= self.settings.early_stopping_rounds:
-                return True
-        return self.trees >= self.settings.trees
+
+    def _ended(self) -> bool:
+        patience = self.settings.early_stopping_rounds
+        return self.trees >= self.settings.trees or bool(patience) and self.trees - self._best_trees >= patience
 
     def _check_rows(self, labels: np.ndarray) -> None:
         training = labels[self._training]
@@ -181,31 +187,19 @@ class Grower:
         candidates.check(self.settings.bins)
         return candidates
 
+    def _checked_sides(self, sides: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
+        got = 0
+        for got, side in enumerate(sides, start=1):
+            self._check(side, "b", (len(self._labels),), "a side")
+            if got <= count:
+                yield side
+        if got != count:
+            raise ProtocolError(f"expected the sides of {count} splits, got {got}")
+
     @staticmethod
     def _check(array: np.ndarray, kinds: str, shape: tuple[int, ...], what: str) -> None:
         if array.dtype.kind not in kinds or array.shape != shape:
             raise ProtocolError(f"expected {what} of shape {shape}, got {array.dtype} of shape {array.shape}")
-
-    def state(self) -> dict[str, Any]:
-        """Everything, as a flat dict for `protocols/state.py`: labels and margins too, so it stays with the bank."""
-        tree = self._tree.to_state() if self._tree else {}
-        return {"settings": self.settings.model_dump_json(), "seed": self._seed, "labels": self._labels,
-                "training": self._training, "candidates": self._candidates.to_text(), "base": self._base,
-                "margins": self._margins, "model": self._model.to_json(), "best_loss": self._best_loss,
-                "best_trees": self._best_trees, "growing": bool(tree), **tree}
-
-    @classmethod
-    def resume(cls, state: dict[str, Any]) -> Grower:
-        """The training that `state` was taken of."""
-        grower = cls.__new__(cls)
-        grower.settings = BoostingSettings.model_validate_json(state["settings"])
-        grower._seed, grower._labels, grower._training = state["seed"], state["labels"], state["training"]
-        grower._candidates = Candidates.from_text(state["candidates"])
-        grower._base, grower._margins = state["base"], state["margins"]
-        grower._model = Trees.from_json(state["model"])
-        grower._best_loss, grower._best_trees = state["best_loss"], state["best_trees"]
-        grower._tree = GrowingTree.from_state(state) if state["growing"] else None
-        return grower
 
     def __repr__(self) -> str:
         return f"Grower({len(self._labels)} rows, {self.trees} trees, REDACTED)"

@@ -6,8 +6,8 @@ A row counts if its quantised gradient and hessian are both not 0, for only such
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -74,16 +74,21 @@ class GrowingTree:
         """Nodes of this level that were given a split."""
         return [node for node in self.level if self.nodes[node].split]
 
-    def take_sides(self, sides: np.ndarray, candidates: Candidates, settings: BoostingSettings) -> None:
-        """(splits, n) bool, True for left, in the order of `split_nodes`. ProtocolError if they do not agree with the
-        sums that the splits were chosen by."""
-        at = self.split_nodes()
-        lefts = [side & (self.member == node) for node, side in zip(at, sides, strict=True)]
-        for node, left in zip(at, lefts, strict=True):
+    def route(self, sides: Iterable[np.ndarray]) -> np.ndarray:
+        """For each of `split_nodes` (n,) bool, True for left -> (n,) bool, who goes left at its own node. ProtocolError
+        if they do not agree with the sums that the splits were chosen by."""
+        route = np.zeros(len(self.member), bool)
+        for node, side in zip(self.split_nodes(), sides, strict=True):
+            left = side & (self.member == node)
             self._check_side(node, left)
-        self.level = []
-        for node, left in zip(at, lefts, strict=True):
-            self._divide(node, left, candidates, settings)
+            route |= left
+        return route
+
+    def divide(self, route: np.ndarray, candidates: Candidates, settings: BoostingSettings) -> None:
+        """Give every split of the level its children."""
+        at, self.level = self.split_nodes(), []
+        for node in at:
+            self._divide(node, route, candidates, settings)
 
     def leaf_values(self, settings: BoostingSettings) -> np.ndarray:
         """(nodes,) learning rate times leaf weight, 0 at splits."""
@@ -91,9 +96,9 @@ class GrowingTree:
                    for node in self.nodes]
         return settings.learning_rate * np.array(weights)
 
-    def finished(self, settings: BoostingSettings, first: int) -> Tree:
-        """The tree; its splits are numbered from `first` on."""
-        numbers = iter(range(first, first + len(self.nodes)))
+    def finished(self, settings: BoostingSettings) -> Tree:
+        """The tree; its splits are numbered from 0 on."""
+        numbers = iter(range(len(self.nodes)))
         return Tree(split=tuple(next(numbers) if node.split else LEAF for node in self.nodes),
                     left=tuple(node.children[0] for node in self.nodes),
                     right=tuple(node.children[1] for node in self.nodes),
@@ -127,12 +132,13 @@ class GrowingTree:
         known, sibling = (left, right) if left in self.asked else (right, left)
         self.sums[sibling] = self.sums[parent] - self.sums[known]
 
-    def _divide(self, at: int, left: np.ndarray, candidates: Candidates, settings: BoostingSettings) -> None:
+    def _divide(self, at: int, route: np.ndarray, candidates: Candidates, settings: BoostingSettings) -> None:
         node, split = self.nodes[at], self.nodes[at].split
         weights = [float(self._weight(g, h, node.bounds, settings)) for g, h in (
             (split.gradient, split.hessian), (node.gradient - split.gradient, node.hessian - split.hessian))]
         bounds = handed_down(node.bounds, candidates.columns[split.place].monotone, *weights)
-        right = (self.member == at) & ~left
+        here = self.member == at
+        left, right = here & route, here & ~route
         node.children = (self._add(node.depth + 1, left, bounds[0]), self._add(node.depth + 1, right, bounds[1]))
         rows = [self.nodes[child].rows for child in node.children]
         if node.depth + 1 < settings.depth and min(rows) >= settings.node_rows:
@@ -153,29 +159,3 @@ class GrowingTree:
     def _weight(gradient: int, hessian: int, bounds: Bounds, settings: BoostingSettings) -> np.ndarray:
         return leaf_weight(gradient / 2.0 ** settings.gradient_bits, hessian / 2.0 ** settings.hessian_bits, bounds,
                            settings.l2)
-
-    def to_state(self) -> dict[str, Any]:
-        """A flat dict for `protocols/state.py`."""
-        splits = [node.split for node in self.nodes]
-        whole = [[n.depth, n.rows, n.gradient, n.hessian, *n.children, s is not None,
-                  *((s.place, s.bin, s.missing_left, s.gradient, s.hessian) if s else (0, 0, 0, 0, 0))]
-                 for n, s in zip(self.nodes, splits, strict=True)]
-        real = [[n.bounds.lower, n.bounds.upper, s.gain if s else 0.0] for n, s in zip(self.nodes, splits, strict=True)]
-        known = sorted(self.sums)
-        return {"tree_gradients": self.gradients, "tree_hessians": self.hessians, "tree_member": self.member,
-                "tree_whole": np.array(whole, np.int64).reshape(-1, 12), "tree_real": np.array(real).reshape(-1, 3),
-                "tree_level": np.array(self.level, np.int64), "tree_asked": np.array(self.asked, np.int64),
-                "tree_known": np.array(known, np.int64),
-                "tree_sums": np.stack([self.sums[node] for node in known]) if known else np.zeros((0, 2, 0), np.int64)}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> GrowingTree:
-        """What `to_state` gave."""
-        nodes = []
-        for whole, real in zip(state["tree_whole"].tolist(), state["tree_real"].tolist(), strict=True):
-            depth, rows, gradient, hessian, left, right, has, place, at, missing_left, *sums = whole
-            split = Split(place, at, bool(missing_left), real[2], *sums) if has else None
-            nodes.append(Node(depth, rows, gradient, hessian, Bounds(*real[:2]), split, (left, right)))
-        return cls(state["tree_gradients"], state["tree_hessians"], state["tree_member"], nodes,
-                   state["tree_level"].tolist(), state["tree_asked"].tolist(),
-                   dict(zip(state["tree_known"].tolist(), state["tree_sums"], strict=True)))

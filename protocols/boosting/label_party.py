@@ -2,7 +2,8 @@
 
     shape  ◀──  begin  ──▶  veil  ◀──                            once
     secrets  ──▶  corrections  ◀──                               whenever too few are left for the next tree
-    vectors  ──▶  sums  ◀──     splits  ──▶  sides  ◀──          for each level of each tree
+    vectors  ──▶  sums  ◀──                                      for each level of each tree, in bounded messages
+    splits  ──▶  sides  ◀──                                      once a level
     end  ──▶
 
 A node with fewer rows than the settings say is never asked for: the platform cannot see that, so it is this class that
@@ -10,7 +11,9 @@ keeps to it (`growing.py`), and the record of openings that shows it.
 """
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +22,12 @@ from protocols.boosting.bins import Binned
 from protocols.boosting.candidates import Candidate
 from protocols.boosting.grower import Grower, Sides, Sums
 from protocols.boosting.label_sums import SHARE_BYTES, Masks, Secrets, Veil, corrections, opened, request
-from protocols.boosting.messages import Begin, Column, Drawn, Shape, Split, seed_of, side, sides_of, splits_bytes
+from protocols.boosting.messages import Begin, Column, Drawn, Shape, Split, each_side, seed_of, side, splits_bytes
 from protocols.boosting.model import Trees
 from protocols.boosting.parameters import PAD_DEGREE, Room, room
+from protocols.boosting.pieces import Pieces, Stock, cut, shares_bytes, shares_of
 from protocols.boosting.public import Public
+from protocols.boosting.record import Record
 from protocols.boosting.sampling import SEED_BYTES
 from protocols.boosting.settings import BoostingSettings, widths
 from protocols.crypto.ring import Array
@@ -33,6 +38,8 @@ from protocols.state import pack, unpack
 
 BATCH = 64
 """Secrets of one request at most: 22 MB."""
+MESSAGE_BYTES = 32 << 20
+"""Vectors of one message at most, but always one: a level of depth 8 over a million rows would be 1.8 GB."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,14 +74,15 @@ class LabelBooster(Stepwise):
     def __init__(self, data: LabelData, config: LabelConfig):
         self._data, self._config = data, config
         self._binned = Binned(data.codes, tuple(one.bins for one in data.columns)) if data.columns else None
-        self._s: dict = {"expect": "shape", "shape": b"", "nonce": b"", "used": 0, "batches": 0}
-        self._fresh: dict[str, bytes] = {}
+        self._s: dict = {"expect": "shape", "shape": b"", "nonce": b"", "requests": 0, "asked": 0}
+        self._kept = Pieces(lambda name: self.pieces(name))
+        self._stock = Stock()  # the pads of every secret that was answered, and the share of their sums
+        self._waiting: Secrets | None = None
         self._grower: Grower | None = None
+        self._record: Record | None = None
+        self._level: list[Array] = []  # sums of the level that were answered so far, message by message
         self._veil: Veil | None = None
         self._masks: Masks | None = None
-        self._pads: list[Array] = []  # of the secrets that were asked for, in their order; a used one is dropped
-        self._shares: list[Array] = []  # of those that were answered
-        self._waiting: Secrets | None = None
 
     # -- the Role interface
 
@@ -99,44 +107,38 @@ class LabelBooster(Stepwise):
     # -- messages
 
     def _on_shape(self, payload: bytes) -> list[Message]:
-        shape = Shape.from_bytes(payload, len(self._data.labels))
+        Shape.from_bytes(payload, len(self._data.labels))
         self._s |= {"shape": payload, "nonce": os.urandom(SEED_BYTES), "expect": "veil"}
-        self._grower = Grower(self._config.settings, self._data.labels, self._candidates(shape), self._data.seed,
-                              self._data.validation)
+        self._set_out()
         return [self._message("begin", self._begin().to_bytes())]
 
     def _on_veil(self, payload: bytes) -> list[Message]:
         self._veil = Veil.from_bytes(payload, self._bins())
-        self._fresh["veil"] = payload
+        self._kept.write("veil", payload)
         return self._next()
 
     def _on_corrections(self, payload: bytes) -> list[Message]:
         shares = corrections(self._veil, self._waiting, payload)
-        self._fresh[f"shares.{self._s['batches'] - 1}"] = shares.astype("<u8").tobytes()
-        self._shares += list(shares)
+        self._kept.write(f"shares.{self._stock.batches}", shares_bytes(shares))
+        self._stock.add(self._waiting.pads, shares)
         self._waiting = None
         return self._next()
 
     def _on_sums(self, payload: bytes) -> list[Message]:
-        wanted = self._wanted(Sums)
-        rows = self._drawn(wanted).rows
-        size = SHARE_BYTES * int(rows.sum())
-        if len(payload) != size * len(wanted):
-            raise MalformedMessage(f"expected {size * len(wanted)} bytes of sums, got {len(payload)}")
-        view, told = memoryview(payload), self._room()
-        platform = np.zeros((len(wanted), len(rows)), np.int64)
-        for at in range(len(wanted)):
-            platform[at, rows] = opened(view[at * size:(at + 1) * size], self._shares[at][:, rows], told)
-        self._grower.take_sums(self._with_own(wanted, platform))
-        self._spend(len(wanted))
+        wanted, asked = self._wanted(Sums), self._s["asked"]
+        level = [*self._level, self._opened(wanted, payload, asked)]
+        whole = sum(map(len, level)) == len(wanted)
+        if whole:
+            self._grower.take_sums(self._with_own(wanted, level))
+        self._level = [] if whole else level
+        self._stock.spend(asked)
+        self._record.add_sums(level[-1])
+        self._note_tree()
         return self._next()
 
     def _on_sides(self, payload: bytes) -> list[Message]:
-        splits = self._wanted(Sides).splits
-        theirs = [one for one in splits if one.party != self._config.party]
-        told = iter(sides_of(payload, len(theirs), len(self._data.labels)))
-        self._grower.take_sides(np.stack([self._own_side(one) if one.party == self._config.party else next(told)
-                                          for one in splits]))
+        wanted = self._wanted(Sides)
+        self._take_sides(wanted, each_side(payload, len(self._theirs(wanted)), len(self._data.labels)))
         return self._next()
 
     # -- what comes next
@@ -147,49 +149,77 @@ class LabelBooster(Stepwise):
             if isinstance(wanted, Sums):
                 if self._drawn(wanted).columns.any():
                     return self._ask_sums(wanted)
-                self._grower.take_sums(self._with_own(wanted, np.zeros((len(wanted), self._bins()), np.int64)))
-                continue
-            theirs = [Split(one.column, one.bin, one.missing_left) for one in wanted.splits
-                      if one.party != self._config.party]
-            if theirs:
+                self._grower.take_sums(self._with_own(wanted, []))
+                self._note_tree()
+            elif theirs := self._theirs(wanted):
                 self._s["expect"] = "sides"
                 told = Opening("tree.splits", self._config.platform, len(theirs))
                 return [Message(self._config.platform, "splits", splits_bytes(theirs), told)]
-            self._grower.take_sides(np.stack([self._own_side(one) for one in wanted.splits]))
+            else:
+                self._take_sides(wanted, iter(()))
         self._s["expect"] = None
         return [self._message("end", b"")]
 
     def _ask_sums(self, wanted: Sums) -> list[Message]:
-        drawn, count = self._drawn(wanted), len(wanted)
-        if len(self._shares) < count:
+        first, most = sum(map(len, self._level)), max(1, MESSAGE_BYTES // (SHARE_BYTES * len(self._data.labels)))
+        count = min(most, len(wanted) - first)
+        if len(self._stock) < count:
             return self._ask_secrets()
-        self._s["expect"] = "sums"
+        self._s |= {"expect": "sums", "asked": count}
         self._masks = self._masks or Masks(self._public())
-        vectors = (wanted.vector(at) for at in range(count))
-        hidden = self._masks.hidden(vectors, np.stack(self._pads[:count]), self._room())
-        return [self._message("vectors", b"".join([drawn.to_bytes(), *hidden]))]
+        vectors = (wanted.vector(at) for at in range(first, first + count))
+        pads = np.stack([pad for pad, _ in self._stock.next(count)])
+        hidden = self._masks.hidden(vectors, pads, self._room())
+        return [self._message("vectors", b"".join([self._drawn(wanted).to_bytes(), *hidden]))]
+
+    def _ask_secrets(self) -> list[Message]:
+        """As many as all trees to come can need, in batches, and in all no more than the platform was told of."""
+        settings, each = self._config.settings, vectors_of_a_tree(self._config.settings.depth)
+        need = (settings.trees - self._grower.trees) * each - len(self._stock)
+        left = settings.trees * each - self._stock.used - len(self._stock)
+        self._waiting = Secrets.fresh(min(BATCH, need, left))
+        self._kept.write(f"pads.{self._s['requests']}", self._waiting.pads.tobytes())
+        self._kept.write(f"keys.{self._s['requests']}", self._waiting.keys.tobytes())
+        self._s |= {"requests": self._s["requests"] + 1, "expect": "corrections"}
+        return [self._message("secrets", request(self._public(), self._waiting))]
+
+    def _opened(self, wanted: Sums, payload: bytes, asked: int) -> Array:
+        """(asked, bins of the platform's columns that compete) sums."""
+        rows, told = self._drawn(wanted).rows, self._room()
+        size = SHARE_BYTES * int(rows.sum())
+        if len(payload) != size * asked:
+            raise MalformedMessage(f"expected {size * asked} bytes of sums, got {len(payload)}")
+        return np.stack([opened(one, share[:, rows], told) for one, (_, share) in zip(
+            cut(payload, size), self._stock.next(asked), strict=True)])
+
+    def _take_sides(self, wanted: Sides, told: Iterator[Array]) -> None:
+        """`told`: the platform's, in their order."""
+        sides = (self._own_side(one) if one.party == self._config.party else next(told) for one in wanted.splits)
+        self._record.add_route(self._grower.take_sides(sides))
+        self._note_tree()
+
+    def _note_tree(self) -> None:
+        """Write down a tree that was finished by what was just taken."""
+        if self._grower.trees > self._record.trees:
+            self._record.add_tree(self._grower.newest)
 
     def _drawn(self, wanted: Sums) -> Drawn:
         """The platform's columns that compete in this tree."""
         columns = self._shape().columns
         return Drawn(wanted.columns[len(wanted.columns) - len(columns):], tuple(one.bins for one in columns))
 
-    def _ask_secrets(self) -> list[Message]:
-        """As many as all trees to come can need, in batches."""
-        settings = self._config.settings
-        need = (settings.trees - self._grower.trees) * vectors_of_a_tree(settings.depth) - len(self._shares)
-        self._waiting = Secrets.fresh(min(BATCH, need))
-        self._fresh[f"pads.{self._s['batches']}"] = self._waiting.pads.tobytes()
-        self._fresh[f"keys.{self._s['batches']}"] = self._waiting.keys.tobytes()
-        self._pads += list(self._waiting.pads)
-        self._s |= {"batches": self._s["batches"] + 1, "expect": "corrections"}
-        return [self._message("secrets", request(self._public(), self._waiting))]
-
-    def _spend(self, count: int) -> None:
-        self._s["used"] += count
-        del self._shares[:count], self._pads[:count]
-
     # -- facts
+
+    def _theirs(self, wanted: Sides) -> list[Split]:
+        """What is asked of the platform's columns."""
+        theirs = (one for one in wanted.splits if one.party != self._config.party)
+        return [Split(one.column, one.bin, one.missing_left) for one in theirs]
+
+    def _set_out(self) -> None:
+        """The training at its first tree."""
+        self._grower = Grower(self._config.settings, self._data.labels, self._candidates(self._shape()),
+                              self._data.seed, self._data.validation)
+        self._record = Record(self._kept, len(self._data.labels), self._begin().width)
 
     def _candidates(self, shape: Shape) -> tuple[Candidate, ...]:
         sides = ((self._config.party, self._data.columns), (self._config.platform, shape.columns))
@@ -214,8 +244,11 @@ class LabelBooster(Stepwise):
     def _public(self) -> Public:
         return Public(seed_of(self._shape().nonce, self._s["nonce"]), len(self._data.labels))
 
-    def _with_own(self, wanted: Sums, platform: Array) -> Array:
+    def _with_own(self, wanted: Sums, level: list[Array]) -> Array:
         """(vectors, bins of all columns): the bank's own sums before the platform's."""
+        platform = np.zeros((len(wanted), self._bins()), np.int64)
+        if level:
+            platform[:, self._drawn(wanted).rows] = np.concatenate(level)
         own = np.stack([self._own_sums(wanted.vector(at)) for at in range(len(wanted))])
         return np.concatenate([own, platform], axis=1)
 
@@ -238,44 +271,51 @@ class LabelBooster(Stepwise):
     # -- state
 
     def snapshot(self) -> bytes:
-        """All that changes; veil, secrets and shares are pieces."""
-        grower = {} if self._grower is None else self._grower.state()
-        return pack(self._s | {f"grower.{name}": value for name, value in grower.items()})
+        """Counters and what both sides agreed on: under a kilobyte and the platform's columns."""
+        record = self._record.counters() if self._record else {}
+        return pack(self._s | self._stock.counters() | record)
 
     def new_pieces(self) -> dict[str, bytes]:
-        """Written once."""
-        fresh, self._fresh = self._fresh, {}
-        return fresh
+        """Veil, secrets, shares, and the record of the training."""
+        return self._kept.fresh()
 
     def restore(self, state: bytes) -> None:
-        """Continue from a snapshot and its pieces."""
+        """Continue from a snapshot and its pieces: finished trees are taken as they are, the one under way is grown
+        again from its sums and routes."""
         told = unpack(state)
-        self._s = {name: value for name, value in told.items() if not name.startswith("grower.")}
+        self._s = {name: told[name] for name in self._s}
         if not self._s["shape"]:
             return
-        grower = {name.removeprefix("grower."): value for name, value in told.items() if name.startswith("grower.")}
-        self._grower = Grower.resume(grower)
-        if self._s["expect"] == "veil":
-            return
-        self._veil = Veil.from_bytes(self._piece("veil"), self._bins())
-        self._restore_secrets()
+        self._set_out()
+        self._stock = Stock.restored(told, lambda number: (
+            self._ternary(f"pads.{number}", PAD_DEGREE), self._shares(number)))
+        self._record.place(told)
+        self._record.regrow(self._grower)
+        if self._s["expect"] not in ("veil", None):
+            self._veil = Veil.from_bytes(self._kept.read("veil"), self._bins())
+            self._replay()
+        if self._s["expect"] == "corrections":
+            last = self._s["requests"] - 1
+            self._waiting = Secrets(self._ternary(f"pads.{last}", PAD_DEGREE),
+                                    self._ternary(f"keys.{last}", 2 * PAD_DEGREE))
 
-    def _restore_secrets(self) -> None:
-        answered = self._s["batches"] - (self._s["expect"] == "corrections")
-        pads = [one for number in range(self._s["batches"]) for one in self._ternary(f"pads.{number}", PAD_DEGREE)]
-        self._pads = pads[self._s["used"]:]
-        shares = [one for number in range(answered) for one in np.frombuffer(
-            self._piece(f"shares.{number}"), "<u8").reshape(-1, 2, self._bins())]
-        self._shares = shares[self._s["used"]:]
-        if answered < self._s["batches"]:
-            self._waiting = Secrets(self._ternary(f"pads.{answered}", PAD_DEGREE),
-                                    self._ternary(f"keys.{answered}", 2 * PAD_DEGREE))
+    def _replay(self) -> None:
+        """The tree under way, up to what was answered last."""
+        for level in range(self._record.level + 1):
+            wanted = self._grower.wanted()
+            drawn = self._drawn(wanted).rows
+            self._level = self._record.sums(level, len(wanted), int(drawn.sum())) if drawn.any() else []
+            if drawn.any() and sum(map(len, self._level)) < len(wanted):
+                return
+            self._grower.take_sums(self._with_own(wanted, self._level))
+            self._level = []
+            if level < self._record.level:
+                splits = self._grower.wanted().splits
+                self._grower.take_sides(itertools.repeat(self._record.route(level), len(splits)))
 
     def _ternary(self, name: str, width: int) -> Array:
-        return np.frombuffer(self._piece(name), np.int8).reshape(-1, width)
+        return np.frombuffer(self._kept.read(name), np.int8).reshape(-1, width)
 
-    def _piece(self, name: str) -> bytes:
-        data = self.pieces(name)
-        if data is None:
-            raise MalformedMessage(f"saved state without its piece {name}")
-        return data
+    def _shares(self, number: int) -> Array:
+        data = self._kept.read(f"shares.{number}")
+        return shares_of(data, len(data) // (SHARE_BYTES * self._bins()), self._bins(), "saved shares")

@@ -19,6 +19,7 @@ import numpy as np
 
 from protocols.boosting.limbs import times_ternary
 from protocols.boosting.parameters import KEPT, KEY_DEGREE, PAD_DEGREE, PRIMES, SCALE, Room
+from protocols.boosting.pieces import shares_of
 from protocols.boosting.polynomials import Factor, Pair, interleaved, pairs, signed, spread, summed
 from protocols.boosting.public import Public
 from protocols.boosting.residues import SHARES, turned, unpaired
@@ -92,18 +93,13 @@ def _encrypted(pad: Array, product: Array) -> Array:
 
 def corrections(veil: Veil, secrets: Secrets, reply: bytes) -> Array:
     """(m, 2, rows): the bank's share of what each secret's pads add to every bin; MalformedMessage for other bytes."""
-    count, size = len(secrets.keys), SHARE_BYTES * veil.rows
-    if len(reply) != count * size:
-        raise MalformedMessage(f"expected {count * size} bytes of corrections, got {len(reply)}")
-    view, keys = memoryview(reply), secrets.keys.astype(np.float64)
+    told, keys = shares_of(reply, len(secrets.keys), veil.rows, "corrections"), secrets.keys.astype(np.float64)
     columns = turned(keys, -keys)
     own = np.empty((2, len(veil.words), columns.shape[1]), WORD)
     for at in range(0, len(veil.words), _PIECE):
         for row, prime in enumerate(KEPT):
             own[row, at:at + _PIECE] = times_ternary(veil.words[at:at + _PIECE, row], columns, prime)
-    shares = unpaired(own, veil.rows)
-    return np.stack([SHARES.add(shares[m], so.unpack_residues(view[m * size:(m + 1) * size], KEPT, veil.rows))
-                     for m in range(count)])
+    return np.stack([SHARES.add(*both) for both in zip(unpaired(own, veil.rows), told, strict=True)])
 
 
 class Masks:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,6 +156,14 @@ def sides_bytes(sides: Array) -> bytes:
     return np.packbits(sides, axis=1).tobytes()
 
 
+def each_side(data: bytes, splits: int, rows: int) -> Iterator[Array]:
+    """(rows,) bool of each split, made one at a time; MalformedMessage as by `sides_of`, for the length at once."""
+    width = -(-rows // 8)
+    if len(data) != splits * width:
+        raise MalformedMessage(f"expected {splits * width} bytes of sides, got {len(data)}")
+    return (sides_of(data[at:at + width], 1, rows)[0] for at in range(0, len(data), width))
+
+
 def sides_of(data: bytes, splits: int, rows: int) -> Array:
     """(splits, rows) bool; MalformedMessage for another length or bits after the last row."""
     width = -(-rows // 8)
@@ -163,7 +172,7 @@ def sides_of(data: bytes, splits: int, rows: int) -> Array:
     bits = np.unpackbits(np.frombuffer(data, np.uint8).reshape(splits, width), axis=1)
     if bits[:, rows:].any():
         raise MalformedMessage("expected no bits after the last row")
-    return bits[:, :rows].astype(bool)
+    return bits[:, :rows].view(bool)
 
 
 def side(codes: Array, split: Split, column: Column) -> Array:

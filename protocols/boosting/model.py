@@ -6,7 +6,7 @@ serve with every split in the clear (here), and as the bank's half (`halves.py`)
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -89,6 +89,19 @@ class Tree(Strict):
             at = np.where(inner[at], children, at)
         return at
 
+    def leaves_by_routes(self, routes: Iterable[np.ndarray], rows: int) -> np.ndarray:
+        """(rows,) leaf of each row, given (rows,) bool of every level in turn: who goes left at its own node."""
+        left, right = (np.array(one, np.int16) for one in (self.left, self.right))
+        inner, at = np.array(self.split) != LEAF, np.zeros(rows, np.int16)
+        for _, route in zip(range(self.depth), routes, strict=False):
+            at = np.where(inner[at], np.where(route, left[at], right[at]), at)
+        return at
+
+    def numbered(self, first: int) -> Tree:
+        """The same tree, its splits' numbers raised by `first`."""
+        raised = tuple(split if split == LEAF else split + first for split in self.split)
+        return self.model_copy(update={"split": raised})
+
 
 class Forest(Document):
     """Trees, and the margin that they are added to. Splits are numbered tree by tree, in the order of nodes."""
@@ -142,6 +155,12 @@ class Trees(Forest):
         if len(self.splits) != self.count:
             raise ValueError(f"a model with {self.count} splits describes {len(self.splits)}")
         return self
+
+    def plus(self, other: Trees) -> Trees:
+        """The model of these trees and then the other's."""
+        first = self.count
+        return Trees(base=self.base, trees=(*self.trees, *(tree.numbered(first) for tree in other.trees)),
+                     splits=(*self.splits, *other.splits))
 
     def first(self, trees: int) -> Trees:
         """The model of the first trees alone."""

@@ -10,7 +10,8 @@ large       200,000 x (12 + 40)
 many        the training's columns with 1, 2 and 4 platforms: seconds of a pass, bytes of the bank, the hub's adding
 alignment   100,000 with 100,000 ids, two processes
 primitives  CPU milliseconds of the building blocks
-boosting    boosted trees on 30,000 x (12 + 40), depth 3, both roles in one process: seconds and bytes a tree
+boosting    boosted trees on 30,000 x (12 + 40), depth 3, a process for each role: seconds, bytes, peak memory; another
+            size by SEALSCORE_BENCH_ROWS, _COLUMNS, _DEPTH and _TREES
 cost        the cost model's calibration, and its predictions beside measured runs with 1 and 2 platforms
 wan         the default run and `training` over lines of 100 Mbit/s and 30 ms; one large transfer; rounds of a pass
 decisions   joint scores of both releases, and whole decisions, at 60 a second (tests.benchmarks.decisions has more)

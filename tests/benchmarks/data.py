@@ -33,19 +33,19 @@ def peers_folder() -> Path | None:
     return folder if folder and (folder / "data" / "credit_30000.npz").is_file() else None
 
 
-def peers_columns(folder: Path) -> Columns:
-    """30,000 rows to train on and 20,000 more, in one set."""
-    sets = [np.load(folder / "data" / name) for name in ("credit_30000.npz", "credit_test.npz")]
+def peers_columns(folder: Path, rows: int = 30_000) -> Columns:
+    """So many rows to train on, for which there must be a file, and 20,000 more, in one set."""
+    sets = [np.load(folder / "data" / name) for name in (f"credit_{rows}.npz", "credit_test.npz")]
     bank, platform, label = (np.concatenate([one[key] for one in sets]) for key in ("xb", "xp", "y"))
-    return Columns(bank, platform, label, "credit_30000 and credit_test of PEERS_WORK")
+    return Columns(bank, platform, label, f"credit_{rows} and credit_test of PEERS_WORK")
 
 
-def made_columns(rows: int, seed: int = 11) -> Columns:
+def made_columns(rows: int, seed: int = 11, platform_columns: int = PLATFORM_COLUMNS) -> Columns:
     """Correlated normal columns, some skewed like amounts; default depends on a third of them."""
     draw = np.random.default_rng(seed)
     hidden = draw.standard_normal((rows, 6))
     sides = []
-    for width in (BANK_COLUMNS, PLATFORM_COLUMNS):
+    for width in (BANK_COLUMNS, platform_columns):
         side = hidden @ draw.normal(0, 0.45, (6, width)) + draw.standard_normal((rows, width))
         side[:, ::5] = np.expm1(side[:, ::5] / 2)
         sides.append(side)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocols.boosting.bins import Binned
 from protocols.boosting.limbs import limbs_of, times, times_ternary
 from protocols.boosting.parameters import CUT, DEVIATION, KEPT, KEY_DEGREE, PAD_DEGREE, PRIMES, SCALE, Q
 from protocols.boosting.polynomials import Factor, interleaved, signed, spread
@@ -93,6 +94,22 @@ def test_two_polynomials_travel_in_one():
         seven = np.concatenate([-words[:, -7:], words[:, :-7]], axis=1)  # times y^7
         last = np.concatenate([-words[:, 1:], words[:, :1]], axis=1)  # times y^4095 = -1/y
         assert ((words - seven + last) % np.array(KEPT, dtype=object)[:, None] == half).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 60), st.lists(st.integers(1, 64), min_size=1, max_size=5), st.integers(0, 99))
+def test_sums_over_bins_of_any_number_of_columns_are_exact(rows, counts, seed):
+    rng = np.random.default_rng(seed)
+    codes = np.stack([rng.integers(0, count, rows) for count in counts], axis=1).astype(np.uint8)
+    words = np.stack([words_of(rng, rows, prime) for prime in KEPT])
+    words[:, 0] = np.array(KEPT) - 1
+    values = rng.integers(-2**20, 2**20, rows)
+    places = [(at, code) for at, count in enumerate(counts) for code in range(count)]
+    exact = [[sum(int(one) for one in row[codes[:, at] == code]) % prime for at, code in places]
+             for row, prime in zip(words, KEPT, strict=True)]
+    binned = Binned(codes, tuple(counts))
+    assert binned.sums(words).tolist() == exact
+    assert binned.plain_sums(values).tolist() == [int(values[codes[:, at] == code].sum()) for at, code in places]
 
 
 def test_errors_are_the_discrete_gaussian():

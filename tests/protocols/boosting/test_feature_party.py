@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from protocols.boosting import feature_sums
 from protocols.boosting.bins import Binned
 from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
 from protocols.boosting.label_sums import SHARE_BYTES, Masks, Secrets, Veil, corrections, opened, request
@@ -89,6 +90,19 @@ def test_a_whole_training_with_a_crash_after_every_message(codes):
     assert bank.role.result() is None and bank.tell("end", b"") is None
     crash()
     assert bank.role.result() == splits and bank.role.expects is None
+
+
+def test_the_matrix_is_made_again_only_when_secrets_come(codes, monkeypatch):
+    bank, made, make = Bank(FeatureBooster(codes, COLUMNS, CONFIG)), [], feature_sums._matrix
+    bank.ready(2)
+    monkeypatch.setattr(feature_sums, "_matrix", lambda *given: made.append(1) or make(*given))
+    for _ in range(2):
+        bank.role = restored(bank.role, codes, bank.pieces)
+        assert not bank.sums(np.zeros((1, ROWS), np.int64)).any() and not made
+    secrets = Secrets.fresh(1)
+    shares = corrections(bank.veil, secrets, bank.tell("secrets", request(bank.public, secrets)).payload)
+    bank.secrets, bank.shares, bank.used, values = secrets, list(shares), 0, np.arange(ROWS)[None] - 150
+    assert made and (bank.sums(values) == [Binned(codes, (4, 3)).plain_sums(values[0])]).all()  # and it is the same
 
 
 def test_sums_of_columns_that_do_not_compete_are_not_opened(codes):

@@ -6,10 +6,12 @@ from collections import deque
 import numpy as np
 import pytest
 
+from protocols.boosting import label_party
 from protocols.boosting.candidates import Candidate
 from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
 from protocols.boosting.grower import Grower
 from protocols.boosting.label_party import LabelBooster, LabelConfig, LabelData
+from protocols.boosting.label_sums import SHARE_BYTES
 from protocols.boosting.messages import Column
 from protocols.boosting.settings import BoostingSettings
 from protocols.errors import MalformedMessage, ProtocolError
@@ -43,6 +45,7 @@ class Run:
                      "platform": lambda: FeatureBooster(other, PLATFORM, allowed)}
         self.roles = {name: make() for name, make in self.make.items()}
         self.seen: list[tuple[str, Message]] = []
+        self.sizes: list[int] = []  # of snapshots
 
     def go(self):
         waiting = deque((name, message) for name in self.roles
@@ -57,12 +60,15 @@ class Run:
         return self.roles["bank"].result()
 
     def _sent(self, name, messages):
-        self.kept[name] |= self.roles[name].new_pieces()
+        fresh = self.roles[name].new_pieces()
+        assert not fresh.keys() & self.kept[name].keys()  # a piece is written once
+        self.kept[name] |= fresh
         return messages
 
     def _crash(self, name):
         if self.crashing:
             again, state = self.make[name](), self.roles[name].snapshot()
+            self.sizes.append(len(state))
             again.pieces = self.kept[name].get
             again.restore(state)
             self.roles[name] = again
@@ -96,15 +102,70 @@ def test_a_tree_without_columns_of_the_platform_opens_nothing():
     assert sum(message.kind == "vectors" for _, message in run.seen) < 3 * settings.trees
 
 
-def test_early_stopping_and_a_crash_before_every_message_change_nothing():
-    settings = BoostingSettings(**(SMALL | {"trees": 6, "early_stopping_rounds": 1}))
+@pytest.mark.parametrize("change", [
+    {}, {"row_share": 0.8, "column_share": 0.4}, {"goss": {"top": 0.4, "other": 0.4}}, {"early_stopping_rounds": None},
+    {"row_share": 0.8, "gamma": 1e5, "early_stopping_rounds": None, "trees": 3}])  # roots alone
+def test_a_crash_before_every_message_changes_nothing(change):
+    settings = BoostingSettings(**(SMALL | {"trees": 6, "early_stopping_rounds": 1} | change))
     validation = np.arange(ROWS) % 4 == 0
     run = Run(settings, crashing=True, validation=validation)
     assert run.go() == pooled(settings, validation)
+    run._crash("bank")
+    assert run.roles["bank"].result() == pooled(settings, validation)
     asked = [split for split in run.roles["bank"].result().splits if split.party == "platform"]
     told = run.roles["platform"].result()
     assert [(one.column, one.bin, one.missing_left) for one in asked] == [
         (one.column, one.bin, one.missing_left) for one in told][:len(asked)]
+
+
+@pytest.mark.parametrize(("each", "crashing"), [(1, True), (3, True), (2, False)])
+def test_a_level_in_several_messages_gives_the_same_trees(monkeypatch, each, crashing):
+    monkeypatch.setattr(label_party, "MESSAGE_BYTES", each * SHARE_BYTES * ROWS + 5)
+    monkeypatch.setattr(label_party, "BATCH", 5)  # secrets run out within a level
+    settings = BoostingSettings(**(SMALL | {"row_share": 0.9}))
+    run = Run(settings, crashing)
+    assert run.go() == pooled(settings)
+    told = [message.payload for _, message in run.seen if message.kind == "vectors"]
+    counts = [len(payload) // (SHARE_BYTES * ROWS) for payload in told]
+    assert max(counts) == each and len(set(told)) == len(told)
+    assert sum(message.kind == "sums" for _, message in run.seen) == len(counts)
+
+
+def test_a_message_refused_within_a_level_changes_nothing(monkeypatch):
+    monkeypatch.setattr(label_party, "MESSAGE_BYTES", 1)
+    settings = BoostingSettings(**SMALL)
+    run = Run(settings, crashing=True)
+    take = LabelBooster.handle
+
+    def strict(role, message):
+        if message.kind in ("sums", "sides", "corrections"):
+            before = role.snapshot()
+            with pytest.raises(MalformedMessage):
+                take(role, Message(message.peer, message.kind, message.payload + b"x"))
+            assert role.snapshot() == before and not role.new_pieces()
+        return take(role, message)
+
+    monkeypatch.setattr(LabelBooster, "handle", strict)
+    assert run.go() == pooled(settings)
+
+
+def test_snapshots_hold_counters_and_a_piece_is_written_once():
+    run = Run(BoostingSettings(**(SMALL | {"trees": 12, "depth": 2})), crashing=True)
+    run.go()
+    assert len(run.seen) > 40 and max(run.sizes) < 1000
+    bits = -(-ROWS // 8)
+    routes = [len(data) for name, data in run.kept["bank"].items() if name.startswith("route.")]
+    assert set(routes) == {bits} and len(routes) <= 12 * 2
+
+
+def test_saved_state_without_a_piece_is_refused():
+    run = Run(BoostingSettings(**SMALL))
+    run.go()
+    for name in ("tree.1", "route.0.0"):
+        again = run.make["bank"]()
+        again.pieces = (run.kept["bank"] | {name: None}).get
+        with pytest.raises(MalformedMessage, match=f"piece {name}"):
+            again.restore(run.roles["bank"].snapshot())
 
 
 def test_openings_are_declared_and_no_vector_repeats():
