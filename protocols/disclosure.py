@@ -73,6 +73,11 @@ def _model(plan: Plan) -> str:
         trees = model.boosting
         return (f"boosted trees, up to {trees.trees} of depth {trees.depth}, up to {trees.bins} bins a column; each "
                 "side keeps its own splits")
+    if model.network is not None:
+        net = model.network
+        squared = f", each of {net.units} squared units" if net.strict else ""
+        return (f"network, encoding {model.encoding}, source layer of {net.width} numbers{squared}, up to {net.epochs} "
+                f"epochs, noise {net.noise:g}, release {model.release}")
     noise = f" (rho {model.woe_rho:g})" if model.woe_rho else ""
     open_score = model.variant == "open-score"
     steps = f"{model.openings} rounds, variant open-score" if open_score else f"{model.first_steps} steps"
@@ -107,6 +112,9 @@ def _count(plan: Plan, kind: Kind) -> str:
     people = {"aligned": "person of the peer's who is compared", "scored": "common person"}
     if kind.name == "scores.training":
         return f"{plan.model.score_openings} for each training row"
+    if kind.model == "network" and kind.per_row and plan.model.network is not None:
+        each = plan.model.network.openings_per_row if kind.rows == "training" else plan.model.network.width
+        return f"{each} for each {people.get(kind.rows, kind.rows + ' row')}"
     if kind.model == "boosting" and plan.model.boosting is not None:
         return _of_trees(plan.model.boosting.most_splits, kind, shares, plan)
     if not kind.per_row:

@@ -39,9 +39,12 @@ def _opens_scores(plan: Plan) -> bool:
     return plan.model.score_openings > 0
 
 
-def _no_plan_yet(plan: Plan) -> bool:
-    """Of a protocol that no plan can ask for."""
-    return False
+def _strict(plan: Plan) -> bool:
+    return plan.model.network is not None and plan.model.network.strict
+
+
+def _open(plan: Plan) -> bool:
+    return not _strict(plan)
 
 
 @dataclass(frozen=True)
@@ -87,27 +90,27 @@ TABLE = (
          "plan says", TO_BANK, "training", True, "scorecard", when=_opens_scores, release="owner", model="scorecard"),
     Kind("embeddings", "train", "train", "the numbers that the source layer makes of each training row's columns, in "
          "every epoch, noised if the settings say so", TO_BANK, "training", True, "network", in_parts=True,
-         when=_no_plan_yet),
+         when=_open, model="network"),
     Kind("embeddings.calibration", "train", "evaluate", EMBEDDING.format("calibration"), TO_BANK, "calibration", True,
-         "network", in_parts=True, when=_no_plan_yet),
+         "network", in_parts=True, when=_open, model="network"),
     Kind("embeddings.test", "train", "evaluate", EMBEDDING.format("test"), TO_BANK, "test", True, "network",
-         in_parts=True, when=_no_plan_yet),
+         in_parts=True, when=_open, model="network"),
     Kind("embeddings.batch", "score", "score", EMBEDDING.format("scored") + "; training rows may be among them",
-         TO_BANK, "scored", True, "network", in_parts=True, when=_no_plan_yet),
+         TO_BANK, "scored", True, "network", in_parts=True, when=_open, model="network"),
     Kind("activations", "train", "train", "of a strict network: sums of z and ±z² over a few units z of each training "
          "row, in every epoch, noised if the settings say so", TO_BANK, "training", True, "network", in_parts=True,
-         when=_no_plan_yet),
+         when=_strict, model="network"),
     Kind("activations.calibration", "train", "evaluate", ACTIVATION.format("calibration"), TO_BANK, "calibration", True,
-         "network", in_parts=True, when=_no_plan_yet),
+         "network", in_parts=True, when=_strict, model="network"),
     Kind("activations.test", "train", "evaluate", ACTIVATION.format("test"), TO_BANK, "test", True, "network",
-         in_parts=True, when=_no_plan_yet),
+         in_parts=True, when=_strict, model="network"),
     Kind("activations.batch", "score", "score", ACTIVATION.format("scored") + "; training rows may be among them",
-         TO_BANK, "scored", True, "network", in_parts=True, when=_no_plan_yet),
+         TO_BANK, "scored", True, "network", in_parts=True, when=_strict, model="network"),
     Kind("network.epoch", "train", "train", "after each epoch whether the training goes on, and at the end which "
          "epoch's weights are kept", (("bank", "platform"),), "training", False, "network", in_parts=True,
-         when=_no_plan_yet),
+         model="network"),
     Kind("source.weights", "train", "train", "the weights of the source layer over the receiver's own columns",
-         (("bank", "platform"),), "training", False, "network", release="owner", when=_no_plan_yet),
+         (("bank", "platform"),), "training", False, "network", release="owner", model="network"),
     Kind("tree.sums", "train", "train", "sums of gradients and hessians over each bin of the giver's columns, for a "
          "node of at least 20 rows a bin", TO_BANK, "training", False, "boosting", in_parts=True, model="boosting"),
     Kind("tree.splits", "train", "train", "which of the receiver's columns and bins won a split, and where missing "
@@ -157,6 +160,11 @@ def kind_of(name: str) -> Kind:
     return KINDS[name]
 
 
+def permitted(plan: Plan, name: str) -> bool:
+    """Whether a run of this plan may open this."""
+    return allowed(plan.kind, name, plan.model.release, plan.model.kind) and kind_of(name).when(plan)
+
+
 def allowed(run: str, name: str, release: str = "owner", model: str = "scorecard") -> bool:
     """Whether a run of kind train or score may open this; `release`: what becomes of the weights of its model, whose
     kind is `model`."""
@@ -166,8 +174,7 @@ def allowed(run: str, name: str, release: str = "owner", model: str = "scorecard
 
 def expected(plan: Plan, giver: str, learner: str) -> list[Kind]:
     """What a run of this plan opens from one party to another, in the order of the phases."""
-    return [kind for kind in TABLE if allowed(plan.kind, kind.name, plan.model.release, plan.model.kind)
-            and kind.when(plan)
+    return [kind for kind in TABLE if permitted(plan, kind.name)
             and any(giver in seated(plan, one) and learner in seated(plan, other) for one, other in kind.routes)]
 
 

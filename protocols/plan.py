@@ -15,13 +15,15 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from protocols.boosting.settings import BoostingSettings
 from protocols.canonical import canonical_json, parse_canonical_json
 from protocols.errors import MalformedMessage
+from protocols.network.settings import NetworkSettings
 from protocols.strict import Strict, first_problem
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-ModelKind = Literal["scorecard", "boosting"]
-SECTIONS = ("boosting",)  # of a model, for the kind of that name
-_OF_ALL_KINDS = ("kind", "release", "minimum_support")
+ModelKind = Literal["scorecard", "boosting", "network"]
+SECTIONS = ("boosting", "network")  # of a model, for the kind of that name
+_TAKEN = {"boosting": {"kind", "release", "minimum_support"},
+          "network": {"kind", "release", "minimum_support", "encoding", "bins"}}  # besides the sections
 MAX_PLAN_BYTES = 256 * 1024
 MOST_BANKS = 60
 MOST_POLISH = 3
@@ -46,7 +48,10 @@ class PartyPlan(Strict):
 
 
 class ModelPlan(Strict):
-    """What is trained: a scorecard, by the settings here, or boosted trees, by those of a section of their own."""
+    """What is trained: a scorecard, by the settings here, or trees or a network, by those of a section of their own.
+
+    A network takes encoding and bins for the platform's columns, and keeps its weights shared unless told otherwise.
+    """
 
     kind: ModelKind = "scorecard"
     encoding: Literal["dummy", "numeric", "woe"] = "dummy"
@@ -70,13 +75,15 @@ class ModelPlan(Strict):
     commons_rho: float = Field(0.1, gt=0, le=10, description="several banks: zero-concentrated differential privacy "
                                "of what is opened to make their common encoding (zCDP)")
     boosting: BoostingSettings | None = Field(None, description="kind = 'boosting': settings of the trees")
+    network: NetworkSettings | None = Field(None, description="kind = 'network': settings of the network")
 
     @model_validator(mode="before")
     @classmethod
     def _usual_settings(cls, data: Any) -> Any:
         """A kind without its section gets the usual settings, so that a plan says what will be done."""
         kind = data.get("kind") if isinstance(data, dict) else None
-        return data | {kind: {}} if kind in SECTIONS and data.get(kind) is None else data
+        usual = {"release": "shared"} if kind == "network" else {}
+        return usual | data | ({kind: {}} if data.get(kind) is None else {}) if kind in SECTIONS else data
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Self:
@@ -85,12 +92,14 @@ class ModelPlan(Strict):
             raise ValueError(f"kind = {self.kind!r} takes no section {sections[0]}")
         if self.kind == "scorecard":
             return self
-        taken = {*SECTIONS, *_OF_ALL_KINDS}
+        taken = {*SECTIONS, *_TAKEN[self.kind]}
         strangers = sorted(name for name, field in type(self).model_fields.items()
                            if name not in taken and getattr(self, name) != field.default)
         if strangers:
             raise ValueError(f"{', '.join(strangers)} belong to kind = 'scorecard'; kind = {self.kind!r} has its "
                              f"settings in [model.{self.kind}]")
+        if self.kind == "network" and self.encoding == "woe":
+            raise ValueError("kind = 'network' takes encoding = 'dummy' or 'numeric' for the platform's columns")
         if self.kind == "boosting" and self.release != "owner":
             raise ValueError("kind = 'boosting' leaves each side with its half of the trees: release = 'owner'")
         return self

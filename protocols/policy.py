@@ -21,6 +21,7 @@ SetName = Literal["product", "slots", "pads", "hints"]
 PARAMETER_SETS: dict[ModelKind, tuple[SetName, ...]] = {  # what a training of each kind of model encrypts with
     "scorecard": ("product", "slots"),  # protocols/crypto/params.py
     "boosting": ("pads", "hints"),  # protocols/boosting/parameters.py
+    "network": ("product", "slots"),
 }
 
 
@@ -107,7 +108,7 @@ class Policy(Strict):
              f"{', '.join(self.parameter_sets) or 'none'}"),
             ("models", model.kind in self.models,
              f"a model of kind {model.kind}, allowed: {', '.join(self.models)}"),
-            ("encodings", model.kind != "scorecard" or model.encoding in self.encodings,
+            ("encodings", model.kind == "boosting" or model.encoding in self.encodings,
              _encoding_sentence(model.encoding, self.encodings)),
             ("activations", model.activation in self.activations,
              f"activation = {model.activation!r} is asked for, allowed: {', '.join(self.activations)}"),

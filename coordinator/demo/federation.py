@@ -22,7 +22,7 @@ from protocols.node.supervise import Service, Supervisor, environment, free_port
 
 LABEL, FEATURE = "bank", "platform"
 PURPOSE = "credit-scoring"
-TRIAL_RULES = ('kinds = ["train", "score"]', 'models = ["scorecard", "boosting"]',
+TRIAL_RULES = ('kinds = ["train", "score"]', 'models = ["scorecard", "boosting", "network"]',
                'encodings = ["dummy", "numeric", "woe"]',
                'activations = ["anchored", "deg1", "deg3"]')  # for runs of several kinds in one federation
 READY_S = 240.0  # twice what one process may take: the first start on a busy machine is slow

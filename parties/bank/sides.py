@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from parties.bank.network_side import BankNetworkSide
 from parties.bank.shared_side import BankSharedSide
 from parties.bank.side import BankSide
 from parties.bank.trees_side import BankTreesSide
@@ -15,4 +16,6 @@ def bank_side(plan: Plan | None = None, sharing: Callable[[], Sharing] | None = 
     """The bank's side of a run of this plan; without a plan what is common to all runs."""
     if plan is not None and plan.model.kind == "boosting":
         return BankTreesSide()
+    if plan is not None and plan.model.kind == "network":
+        return BankNetworkSide(sharing())
     return BankSharedSide(sharing()) if plan is not None and plan.model.release == "shared" else BankSide()

@@ -9,9 +9,9 @@ import numpy as np
 
 from parties.bank.evaluation import evaluate_slices
 from parties.bank.label_side import HOLDOUT, LabelSide
-from parties.runtime.side import TrainingGiven
+from parties.runtime.side import Rows, TrainingGiven
 from parties.runtime.tables import Table
-from parties.runtime.trees import TreeRows, TreesPrepared, draw_seed, validation_rows, values_of
+from parties.runtime.trees import TreeRows, TreesPrepared, draw_seed, prepare_trees, validation_rows, values_of
 from protocols.boosting.columns import TreeColumns
 from protocols.boosting.explain import Explainer
 from protocols.boosting.halves import Cut, LabelHalf
@@ -32,6 +32,10 @@ class BankTreesSide(LabelSide):
     def __init__(self) -> None:
         super().__init__()
         self._alone: LabelHalf | None = None
+
+    def prepare(self, table: Table, plan: Plan, given: Rows) -> TreesPrepared:
+        """Bins of the own columns."""
+        return prepare_trees(table, given.by_bank, given.party, plan, given.slices)
 
     def trainer(self, table: Table, prepared: TreesPrepared, plan: Plan, given: TrainingGiven) -> LabelBooster:
         """Grow trees over the columns of both."""

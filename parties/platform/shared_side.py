@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from parties.platform.people import people_of
 from parties.platform.side import PlatformSide
 from parties.runtime.preparation import Prepared, columns_of
 from parties.runtime.sharing import Sharing
 from parties.runtime.tables import Table
 from protocols.plan import Plan
-from protocols.psi.identifiers import normalise
 from protocols.psi.slices import CALIBRATION, TEST
 from protocols.role import Role
 from protocols.scorecard.shared_weights import SharedWeights
@@ -33,7 +33,7 @@ class PlatformSharedSide(PlatformSide):
         """Open the scores of the hold-out rows to the bank."""
         slices, self._model = prepared.of[bank], self._sharing.opened(own)
         columns = {name: slices.columns[part] for name, part in _HOLDOUT.items()}
-        people = _people(table, np.concatenate([slices.rows[part] for part in _HOLDOUT.values()]), plan)
+        people = people_of(table, np.concatenate([slices.rows[part] for part in _HOLDOUT.values()]), plan)
         return FeatureSharedHoldout(bank, self._model, columns, people, self._sharing.admit)
 
     def half(self, prepared: Prepared, own: SharedWeights, role: Role) -> dict[str, Any]:
@@ -48,15 +48,10 @@ class PlatformSharedSide(PlatformSide):
         self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str
     ) -> FeatureSharedScores:
         """Open the scores of all rows to the bank."""
-        columns, people = {"batch": columns_of(table, rows, half)}, _people(table, rows, plan)
+        columns, people = {"batch": columns_of(table, rows, half)}, people_of(table, rows, plan)
         return FeatureSharedScores(plan.label_parties[0], self._sharing.loaded(), columns, people, self._sharing.admit)
 
     def report(self, prepared: Prepared, own: SharedWeights, role: Role) -> dict[str, Any]:
         """No points, since nobody knows a coefficient."""
         return {"columns": [], "release": "shared",
                 "warnings": list(prepared.encoder.warnings), "training": own.card}
-
-
-def _people(table: Table, rows: np.ndarray, plan: Plan) -> list[str]:
-    """Identifiers of the rows, spelled as the plan says."""
-    return normalise((table.ids[row] for row in rows), plan.alignment.normalise)

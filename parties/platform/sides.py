@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from parties.platform.network_side import PlatformNetworkSide
 from parties.platform.shared_side import PlatformSharedSide
 from parties.platform.side import PlatformSide
 from parties.platform.trees_side import PlatformTreesSide
@@ -15,4 +16,6 @@ def platform_side(plan: Plan | None = None, sharing: Callable[[], Sharing] | Non
     """The platform's side of a run of this plan; without a plan what is common to all runs."""
     if plan is not None and plan.model.kind == "boosting":
         return PlatformTreesSide()
+    if plan is not None and plan.model.kind == "network":
+        return PlatformNetworkSide(sharing())
     return PlatformSharedSide(sharing()) if plan is not None and plan.model.release == "shared" else PlatformSide()

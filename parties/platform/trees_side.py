@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from parties.platform.feature_side import FeatureSide
-from parties.runtime.side import TrainingGiven
+from parties.runtime.side import Rows, TrainingGiven
 from parties.runtime.tables import Table
-from parties.runtime.trees import TreesPrepared, values_of
+from parties.runtime.trees import TreesPrepared, prepare_trees, values_of
 from protocols.boosting.columns import TreeColumns
 from protocols.boosting.feature_party import FeatureBooster, FeatureConfig
 from protocols.boosting.halves import FeatureHalf, cut
@@ -25,6 +25,10 @@ _HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
 
 class PlatformTreesSide(FeatureSide):
     """Feature party."""
+
+    def prepare(self, table: Table, plan: Plan, given: Rows) -> TreesPrepared:
+        """Bins of the own columns, which the bank gets to know by numbers in a secret order."""
+        return prepare_trees(table, given.by_bank, given.party, plan, given.slices, given.order())
 
     def trainer(self, table: Table, prepared: TreesPrepared, plan: Plan, given: TrainingGiven) -> FeatureBooster:
         """Sum over own bins, within what the policy allows."""

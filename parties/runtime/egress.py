@@ -17,27 +17,29 @@ from parties.runtime.run_store import STEPS, Handled, RunStore
 from protocols import openings
 from protocols.errors import PolicyRefused
 from protocols.node.audit_log import AuditLog
+from protocols.plan import Plan
 from protocols.role import Message, Opening
 
 LEDGER = "ledger.openings"
 COEFFICIENTS, WOE_COUNTS = "coefficients", "woe.counts"
 # what a training gives of its model: the ledgers keep whom it was about, once it was opened
-EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS, "shared.calibration", "shared.test"})
+EQUATIONS = frozenset({COEFFICIENTS, WOE_COUNTS, "shared.calibration", "shared.test", "source.weights"})
 TRAINING_SCORES = "scores.training"  # as often as the plan says; each platform limits it across runs (releases.py)
+TRAINING_NUMBERS = frozenset({TRAINING_SCORES, "embeddings", "activations"})  # of each training row: limited alike
 TREE_SIDES = "tree.sides"  # each platform limits the splits that it answers across runs
 TIMES = "ledger.times"  # how often it was, by learner
 
 
 class Egress:
-    """The door of one run. `kind` is the plan's kind, `model` the kind of its model, `release` what becomes of its
-    weights; `note(kind, learner, numbers)` keeps the node's own ledger; `score_openings`: how often the plan opens
-    training rows' scores."""
+    """The door of one run. `kind` is the plan's kind, `release` what becomes of the weights of its model; `plan` says
+    more than both; `note(kind, learner, numbers)` keeps the node's own ledger; `score_openings`: how often the plan
+    opens training rows' scores."""
 
     def __init__(self, run: str, kind: str, store: RunStore, audit: AuditLog,
                  note: Callable[[str, str, int], None] = lambda kind, learner, numbers: None, release: str = "owner",
-                 score_openings: int = 0, model: str = "scorecard"):
+                 score_openings: int = 0, plan: Plan | None = None):
         self._run, self._kind, self._store, self._audit, self._note = run, kind, store, audit, note
-        self._release, self._score_openings, self._model = release, score_openings, model
+        self._release, self._score_openings, self._plan = release, score_openings, plan
 
     def release(
         self,
@@ -75,7 +77,8 @@ class Egress:
 
     def _count(self, opening: Opening, ledger: dict[str, dict[str, int]], times: dict[str, int]) -> None:
         scores = opening.kind == TRAINING_SCORES
-        allowed = openings.allowed(self._kind, opening.kind, self._release, self._model)
+        allowed = openings.allowed(self._kind, opening.kind, self._release) if self._plan is None else \
+            openings.permitted(self._plan, opening.kind)
         if not allowed or (scores and not self._score_openings):
             raise PolicyRefused("openings", f"a run of kind {self._kind} may not open {opening.kind}{self._of()}")
         learners = ledger.setdefault(opening.kind, {})
@@ -90,7 +93,8 @@ class Egress:
     def _of(self) -> str:
         """What else than the kind of run decides, in words."""
         release = "" if self._release == "owner" else f" when release = {self._release!r}"
-        return release if self._model == "scorecard" else f"{release} of a model of kind {self._model}"
+        kind = "scorecard" if self._plan is None else self._plan.model.kind
+        return release if kind == "scorecard" else f"{release} of a model of kind {kind}"
 
     def _records(self, phase: str, step: int, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
         """What the log keeps of a message that leaves; `step` counts those of the run that sent something."""

@@ -30,9 +30,8 @@ from parties.runtime.releases import Releases
 from parties.runtime.run_store import RunStore
 from parties.runtime.scores import write_scores
 from parties.runtime.sharing import Sharing
-from parties.runtime.side import ParallelMap, Side, TrainingGiven
+from parties.runtime.side import ParallelMap, Rows, Side, TrainingGiven
 from parties.runtime.tables import Table, load_table
-from parties.runtime.trees import prepare_trees
 from parties.runtime.vault import Vault
 from parties.runtime.woe import BankWoe, PlatformWoe, WoeInputs, told
 from protocols.agreement import SignedAgreement
@@ -223,9 +222,9 @@ class Phases:
             self._spend(joint[self._name].rows)
         rows = {bank: alignment.rows for bank, alignment in joint.items()}
         slices = {bank: alignment.slices for bank, alignment in joint.items() if alignment.slices is not None}
-        if self._plan.model.kind == "boosting":
-            order = None if self._name in self._plan.label_parties else self._order_of_columns()
-            prepared = prepare_trees(self._table(), rows, self._name, self._plan, slices or None, order)
+        if self._plan.model.kind != "scorecard":
+            given = Rows(self._name, rows, slices or None, self._order_of_columns)
+            prepared = self._side.prepare(self._table(), self._plan, given)
         elif self._plan.model.encoding == "woe":
             prepared = self._encode_woe(rows, slices)
         else:
@@ -284,7 +283,8 @@ class Phases:
         self._limit_openings(prepared)
         given = TrainingGiven(
             self._name, self._node.party.policy, functools.partial(self._check_release, prepared),
-            self._allowed_splits(prepared), self._keys, self._store.get("train.peer_public"), self._circle)
+            functools.partial(self._check_openings, prepared), self._allowed_splits(prepared), self._keys,
+            self._store.get("train.peer_public"), self._circle)
         own = self._drive("train", self._side.trainer(self._table(), prepared, self._plan, given))
         if given.splits:  # of those that were allowed those count that were asked for
             self._node.releases.answer_splits(self._run, self._people_of(prepared), len(own))
@@ -307,12 +307,17 @@ class Phases:
         return [ids[row] for row in prepared.training_rows]
 
     def _limit_openings(self, prepared: OnSlices) -> None:
-        """A platform opens training rows' scores only so often, all its runs that share a person added up."""
+        """A plan of scorecards says how often it opens training rows' scores."""
         times = self._plan.model.score_openings
-        if not times or self._name in self._plan.label_parties:
-            return
-        earlier = self._node.releases.open_scores(self._run, self._people_of(prepared), times)
-        self._node.party.policy.check_openings(times, earlier, prepared.whitening.rotation.shape[1])
+        if times:
+            self._check_openings(prepared, times, prepared.whitening.rotation.shape[1])
+
+    def _check_openings(self, prepared: OnSlices, times: int, rank: int) -> None:
+        """A platform opens numbers of training rows, made of `rank` columns, only so often, all its runs that share a
+        person added up."""
+        if self._name in self._plan.feature_parties:
+            earlier = self._node.releases.open_scores(self._run, self._people_of(prepared), times)
+            self._node.party.policy.check_openings(times, earlier, rank)
 
     def _check_release(self, prepared: OnSlices, rows: int, coefficients: int) -> None:
         """Enough rows for the coefficients of this and all earlier trainings on these people, or PolicyRefused.
@@ -369,7 +374,7 @@ class Phases:
             "version": 1, "model_id": model_id(self._run), "run": self._run, "party": self._name,
             "agreement": self._agreement.digest().hex(), "status": "pending", "parties": seats(self._plan),
             "table": self._plan.parties[self._name].table, "kind": self._plan.model.kind,
-            **self._side.half(prepared, own, role),
+            "release": self._plan.model.release, **self._side.half(prepared, own, role),
         }
         self._node.vault.put(model_id(self._run), half)
         report = self._side.report(prepared, own, role) | told(self._plan.model)

@@ -17,7 +17,7 @@ from typing import Any
 
 from parties.runtime import rollback, roster
 from parties.runtime.bulk import Bulk
-from parties.runtime.egress import EQUATIONS, TRAINING_SCORES, TREE_SIDES, Egress
+from parties.runtime.egress import EQUATIONS, TRAINING_NUMBERS, TREE_SIDES, Egress
 from parties.runtime.link import Link, LinkConfig
 from parties.runtime.mailroom import RECEIVE_S, Inbound, Mailroom
 from parties.runtime.people import RunPeople
@@ -62,7 +62,7 @@ class RunDriver:
         self._store = RunStore(folder / "run.db", run_box(node.identity, self.run))
         self._people = RunPeople(node.ledger, self.run)
         self._egress = Egress(self.run, self._plan.kind, self._store, node.audit, self._people.note,
-                              self._plan.model.release, self._plan.model.score_openings, self._plan.model.kind)
+                              self._plan.model.release, self._plan.model.score_openings, self._plan)
         self._halt = threading.Event()
         self._revoked = ""
         self._telling = threading.Lock()
@@ -220,7 +220,7 @@ class RunDriver:
             if EQUATIONS.isdisjoint(self._egress.openings()):
                 self._node.releases.forget(self.run)
                 self._node.ledger.unshare(self.run)
-            if TRAINING_SCORES not in self._egress.openings():
+            if TRAINING_NUMBERS.isdisjoint(self._egress.openings()):
                 self._node.releases.unopen_scores(self.run)
             if TREE_SIDES not in self._egress.openings():
                 self._node.releases.unanswer_splits(self.run)

@@ -37,18 +37,28 @@ class Sharing:
 
     def kept(self, model: SharedModel) -> dict[str, Any]:
         """Write keys and shares into the vault; gives what the half says of them."""
-        return {
-            "release": "shared", "weights": model.weights.pinned,
-            "shares": self.vault.keep_shares(self.model_id, model.to_bytes()),
-        }
+        return {"release": "shared", **self.kept_bytes(model.to_bytes(), model.weights.pinned)}
+
+    def kept_bytes(self, data: bytes, pinned: dict[str, str]) -> dict[str, Any]:
+        """Write what a model keeps apart from its half into the vault; gives what the half says of it. `pinned`: by
+        party SHA-256 (hex) of uploads that every half names alike."""
+        return {"weights": pinned, "shares": self.vault.keep_shares(self.model_id, data)}
 
     def loaded(self) -> SharedModel:
         """The published model."""
-        return SharedModel.from_bytes(self.vault.shares(self.model_id))
+        return SharedModel.from_bytes(self.loaded_bytes())
+
+    def loaded_bytes(self) -> bytes:
+        """What `kept_bytes` wrote; TrustError where it is not what the half names."""
+        return self.vault.shares(self.model_id)
 
     def data_name(self, model: SharedModel) -> bytes:
         """32 bytes that stand for the table of this run, the same for the same file; they say nothing else of it."""
-        return hashlib.blake2b(self.fact("table"), key=model.weights.secret, digest_size=32).digest()
+        return self.data_named(model.weights.secret)
+
+    def data_named(self, key: bytes) -> bytes:
+        """The same by a key of the model."""
+        return hashlib.blake2b(self.fact("table"), key=key, digest_size=32).digest()
 
     def admit(self, people: Sequence[str], tags: np.ndarray) -> None:
         """Durable before the scores are opened; PolicyRefused when somebody's data had too many versions."""

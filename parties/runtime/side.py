@@ -1,7 +1,7 @@
 """What differs between a bank and a platform in a run; the run driver knows nothing else about either."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,21 +21,35 @@ ParallelMap = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True, repr=False)
+class Rows:
+    """Aligned rows of the own table, `party`'s, by bank in joint order, int64 (m,), UNKNOWN where there is none, and
+    their `slices` where not everybody can tell them; `order`: a secret of this run to number columns by."""
+
+    party: str
+    by_bank: Mapping[str, np.ndarray]
+    slices: Mapping[str, np.ndarray] | None
+    order: Callable[[], bytes]
+
+
+@dataclass(frozen=True, repr=False)
 class TrainingGiven:
     """What the run gives to either side's role in training.
 
-    party        whose side it is
-    policy       of this party
-    check_rows   (rows, coefficients) raises PolicyRefused where too few rows are trained on for released coefficients
-    splits       boosted trees: how many splits by this party's columns the training may ask about
-    keys         called where the role needs a pair of its own; the same pair for the whole training
-    peer_public  the public keys of those who ask, as they came before an interruption; None at first
-    circle       of the banks, at a bank of several
+    party           whose side it is
+    policy          of this party
+    check_rows      (rows, coefficients) raises PolicyRefused where there are too few rows for released coefficients
+    check_openings  (times, columns) raises PolicyRefused where a platform may not open so many numbers of each
+                    training row, made of so many columns
+    splits          boosted trees: how many splits by this party's columns the training may ask about
+    keys            called where the role needs a pair of its own; the same pair for the whole training
+    peer_public     the public keys of those who ask, as they came before an interruption; None at first
+    circle          of the banks, at a bank of several
     """
 
     party: str
     policy: Policy
     check_rows: Callable[[int, int], None]
+    check_openings: Callable[[int, int], None]
     splits: int
     keys: Callable[[], KeyPair]
     peer_public: bytes | None
@@ -60,6 +74,9 @@ class Side(Protocol):
 
     def aligner(self, ids: list[str], peer: str, params: AlignmentParams, parallel_map: ParallelMap) -> Role:
         """The role in alignment."""
+
+    def prepare(self, table: Table, plan: Plan, given: Rows) -> OnSlices:
+        """Own rows as the model takes them (other kinds than scorecards, whose encodings take several parties)."""
 
     def trainer(self, table: Table, prepared: OnSlices, plan: Plan, given: TrainingGiven) -> Role:
         """The role in training."""
