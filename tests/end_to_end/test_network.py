@@ -14,7 +14,7 @@ from tests.end_to_end import support
 TORCH = find_spec("torch") is not None
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RULES = ('release = ["owner", "shared"]', "maximum_runs_per_day = 1000")
-SMALL = {"width": 1, "epochs": 3, "batch_rows": 512, "hidden": [8], "source_rate": 0.5}
+SMALL = {"width": 1, "epochs": 3, "batch_rows": 64, "hidden": [8], "source_rate": 0.5, "learning_rate": 0.03}
 EVERY = {"membership"}
 
 
