@@ -96,7 +96,7 @@ class BankNetworkSide(LabelSide):
             "encoder": prepared.encoder.to_json(),
             "calibration": evaluation.calibration.to_json(),
             "alone": {"calibration": evaluation.alone.to_json()},
-            **self._sharing.kept_bytes(kept, {} if own.sealed is None else {"bank": own.sealed.hex()}),
+            **self._sharing.kept_bytes(kept, _pinned(own)),
         }
 
     def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str
@@ -114,7 +114,13 @@ class BankNetworkSide(LabelSide):
     def report(self, prepared: NetworkPrepared, own: LabelHalf, role: Role) -> dict[str, Any]:
         """The whole evaluation; a network has no points."""
         return {"columns": [], "kind": "network", "warnings": prepared.encoder.warnings,
-                **self.evaluated(role).to_json(), "training": own.card | {"losses": list(own.losses)}}
+                "losses": list(own.losses), **self.evaluated(role).to_json(),
+                "training": own.card | {"weights": _pinned(own)}}
+
+
+def _pinned(half: LabelHalf) -> dict[str, str]:
+    """With shared weights the digest of the upload that both halves name."""
+    return {} if half.sealed is None else {"bank": half.sealed.hex()}
 
 
 def _scorer(half: LabelHalf, columns: dict[str, BankColumns]) -> Any:

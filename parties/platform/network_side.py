@@ -50,7 +50,7 @@ class PlatformNetworkSide(FeatureSide):
         """Encoder, whitening, and the digest of weights or share, which the vault keeps apart."""
         return {
             "encoder": prepared.encoder.to_json(), "whitening": prepared.whitening.to_json(),
-            **self._sharing.kept_bytes(own.to_bytes(), {} if own.share is None else {"bank": own.sealed.hex()}),
+            **self._sharing.kept_bytes(own.to_bytes(), _pinned(own)),
         }
 
     def scorer(self, table: Table, rows: np.ndarray, half: dict[str, Any], plan: Plan, party: str
@@ -63,4 +63,9 @@ class PlatformNetworkSide(FeatureSide):
     def report(self, prepared: Prepared, own: FeatureHalf, role: Role) -> dict[str, Any]:
         """Facts of the training."""
         return {"columns": [], "kind": "network", "warnings": list(prepared.encoder.warnings),
-                "training": {"columns": own.columns, "epochs": own.epochs, "epoch": own.epoch}}
+                "training": {"columns": own.columns, "epochs": own.epochs, "epoch": own.epoch, "weights": _pinned(own)}}
+
+
+def _pinned(half: FeatureHalf) -> dict[str, str]:
+    """With shared weights the digest of the upload that both halves name."""
+    return {} if half.share is None else {"bank": half.sealed.hex()}
