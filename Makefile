@@ -68,8 +68,15 @@ $(VENV)/network.stamp: $(VENV)/dev.stamp requirements-network.lock
 	@$(PIP) check
 	@touch $@
 
+# A network needs torch, which has an environment of its own.
+ifneq ($(findstring network,$(ARGS)),)
+demo:
+	@$(MAKE) --no-print-directory VENV=$(NETWORK_VENV) $(NETWORK_VENV)/network.stamp
+	$(NETWORK_VENV)/bin/sealscore demo --out demo-out $(ARGS)
+else
 demo: install
 	$(BIN)/sealscore demo --out demo-out $(ARGS)
+endif
 
 test: install-dev
 	$(PYTEST) $(PARALLEL) 2 $(ARGS)
@@ -89,7 +96,7 @@ test-crash: install-dev
 
 test-network:
 	@$(MAKE) --no-print-directory VENV=$(NETWORK_VENV) $(NETWORK_VENV)/network.stamp
-	$(NETWORK_VENV)/bin/python -m pytest -m 'not crash and not bench' tests/protocols/network tests/attacks/test_networks.py $(ARGS)
+	$(NETWORK_VENV)/bin/python -m pytest -m 'not crash and not bench' tests/protocols/network tests/attacks/test_networks.py tests/end_to_end/test_network.py $(ARGS)
 
 AGAIN = { code=$$?; [ $$code = 1 ] && $(PYTEST) -m $(1) --last-failed --last-failed-no-failures none $(ARGS); }
 

@@ -177,8 +177,9 @@ class Policy(Strict):
             before = f" after {earlier} of earlier runs on some of the same people" if earlier else ""
             raise PolicyRefused(
                 "maximum_opened_rank",
-                f"the plan opens the training rows' scores {openings} times{before}, at most {most} are allowed for "
-                f"{rank} whitened columns; take fewer openings, more columns, or variant = 'strict' without polish",
+                f"the plan opens {openings} numbers of each training row{before}, at most {most} are allowed for "
+                f"{rank} whitened columns; open fewer (of a scorecard by variant and polish, of a network by width and "
+                "epochs) or bring more columns",
             )
 
     def allowed_splits(self, planned: int, earlier: int) -> int:

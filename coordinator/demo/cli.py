@@ -51,8 +51,8 @@ def demo(
     platform_csv: Annotated[Path | None, typer.Option(help="the platform's own CSV")] = None,
     id_column: Annotated[str, typer.Option("--id", help="identifier column of both files")] = "id",
     label: Annotated[str, typer.Option(help="label column of the bank's file, 0 or 1")] = "default",
-    model: Annotated[list[str] | None, typer.Option(help="scorecard or boosting (trees); given several times, all are "
-                                                    "trained and compared  [default: scorecard]")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="scorecard, boosting (trees) or network; given several times, "
+                                                    "all are trained and compared  [default: scorecard]")] = None,
     trees: Annotated[int, typer.Option(min=1, max=500, help="boosting: number of trees")] = 40,
     depth: Annotated[int, typer.Option(min=1, max=8, help="boosting: depth of a tree")] = 3,
     encoding: Annotated[str, typer.Option(help="scorecard: dummy, numeric or woe")] = "dummy",
@@ -94,6 +94,7 @@ def demo(
         "boosting": {"kind": "boosting", "trees": trees, "depth": depth, "bins": bins or models.TREE_BINS,
                      "learning_rate": models.LEARNING_RATE, "seed": seed},
     }
+    offered["network"] = {"kind": "network", "bins": bins or parts.bins, "seed": seed, **models.NETWORK}
     settings = [offered[kind] for kind in kinds]
     decisions = decisions and not given and banks == platforms == 1 and kinds[0] == "scorecard"
     rules = _rules(parts, settings, with_ablations and platforms > 1, decisions, say)

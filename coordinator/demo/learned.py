@@ -27,6 +27,11 @@ MEANING = {
     "tree.kept": "how many of its splits the model keeps, to the platform",
     "sides.calibration": "a bit for each calibration row and kept split, to the bank",
     "sides.test": "a bit for each test row and kept split, to the bank",
+    "embeddings": "the numbers that the source layer makes of each training row, in every epoch, to the bank",
+    "embeddings.calibration": "the numbers that it makes of each calibration row, to the bank, to 1/8",
+    "embeddings.test": "the numbers that it makes of each test row, to the bank, to 1/8",
+    "network.epoch": "whether the training goes on after an epoch, to the platform",
+    "source.weights": "the weights of the source layer, to the platform",
     "verdict": "whether the joint model was better than the bank's own, to the platforms and the other banks",
 }
 
@@ -40,6 +45,8 @@ def learned(metrics: dict[str, Any], source: str, banks: Sequence[str], platform
     """Sentences by party, and what the coordinator learned; `shared`: nobody got coefficients."""
     if metrics["training"]["kind"] == "boosting":
         return _with_trees(metrics, source)
+    if metrics["training"]["kind"] == "network":
+        return _with_network(metrics, source)
     if shared:
         return _with_shared_weights(metrics, source)
     if len(banks) > 1:
@@ -92,6 +99,20 @@ def _with_trees(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
                   "of leaf values",
                   "whether the joint model was better than the bank's own; no label, score or gradient, and not which "
                   "rows are in a node"],
+    }
+
+
+def _with_network(metrics: dict[str, Any], source: str) -> dict[str, list[str]]:
+    of_two, training = _of_two(metrics, source), metrics["training"]
+    holdout = metrics["rows_calibration"] + metrics["rows_test"]
+    return of_two | {
+        LABEL: [*of_two[LABEL][:2],
+                f"{training['width']} numbers about each of {metrics['rows_train']:,} training rows in each of "
+                f"{training['epochs']} epochs, made of the platform's columns by weights that nobody knows",
+                f"{training['width']} such numbers about each of {holdout:,} calibration and test rows, to 1/8"],
+        FEATURE: [of_two[FEATURE][0], "after each epoch whether the training goes on, and whose weights are kept",
+                  "whether the joint model was better than the bank's own; no label, gradient or number of its own "
+                  "source layer, and no weight"],
     }
 
 

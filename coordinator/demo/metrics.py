@@ -18,6 +18,7 @@ from coordinator.demo.federation import is_bank
 PHASES = ("align", "encode", "train", "evaluate", "publish")
 Facts = dict[str, dict[str, Any]]  # party -> what its node holds of a run
 _NOTE = "auc_pooled_oracle joins all tables in the clear; the demo harness computes it for comparison only"
+_TRAINING = ("steps", "trees", "splits", "depth", "epochs", "width", "activation")
 _MEANS = ("auc_joint", "ks_joint", "log_loss_joint", "auc_bank_only", "ks_bank_only", "log_loss_bank_only")
 
 
@@ -58,8 +59,7 @@ def collect(
 def _training(report: dict[str, Any]) -> dict[str, Any]:
     """What the first bank's report says of its training: kind of model, and its steps or trees."""
     told = report["training"]
-    return {"kind": report.get("kind", "scorecard")} | {key: told[key] for key in ("steps", "trees", "splits", "depth")
-                                                        if key in told}
+    return {"kind": report.get("kind", "scorecard"), **{key: told[key] for key in _TRAINING if key in told}}
 
 
 def bank_figures(bank: str, facts: Facts, pooled: dict[str, Any], rows: int) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def bank_figures(bank: str, facts: Facts, pooled: dict[str, Any], rows: int) -> 
 def _columns(told: dict[str, Any]) -> int:
     """Coefficients without the intercept, or columns that compete for splits."""
     half = told["half"]
-    if half.get("kind") == "boosting":
+    if half.get("kind", "scorecard") != "scorecard" and "whitening" not in half:
         return len(half["encoder"]["columns"])
     return len(half["coefficients"]) if "coefficients" in half else len(half["whitening"]["rotation"][0])
 

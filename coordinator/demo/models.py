@@ -2,20 +2,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from coordinator.demo.federation import is_bank
 from coordinator.demo.metrics import Facts, phases_of, total_openings
 from protocols.errors import UsageError
 
-NAMES = {"scorecard": "Scorecard", "boosting": "Boosted trees"}
+NAMES = {"scorecard": "Scorecard", "boosting": "Boosted trees", "network": "Network"}
 TREE_BINS, LEARNING_RATE = 16, 0.2
+NETWORK = {"width": 2, "epochs": 8, "batch_rows": 256, "patience": 3}
 LEAKS = {
     "scorecard": "training: the coefficients of its own columns, to each side, and a step size; no score, no gradient; "
                  "hold-out rows: the platform's part of each score, in steps of 1/32, to the bank",
     "boosting": "training: sums over the platform's bins in groups of at least 20 rows a bin, and a bit about every "
                 "row for each split by the platform's columns, to the bank; which of its bins won, to the platform; "
                 "hold-out rows: the same bits",
+    "network": "training: two numbers about every row in every epoch, made of the platform's columns by weights that "
+               "nobody knows, to the bank; how long it goes on, to the platform; hold-out rows: two such numbers",
 }
 SHARED = "training: a step size; no coefficient, score or gradient; hold-out rows: the joint score, to the bank"
 
@@ -27,6 +31,9 @@ def check(kinds: Sequence[str], banks: int, platforms: int, fewer: bool, scoreca
         raise UsageError(f"model {wrong!r} is not offered: choose {' or '.join(NAMES)}")
     if len(set(kinds)) < len(kinds):
         raise UsageError("a kind of model is named twice with --model; name each once")
+    if "network" in kinds and find_spec("torch") is None:
+        raise UsageError("--model network needs torch, which is not installed here: run `make demo ARGS='--model "
+                         "network'`, or install sealscore[network]")
     others = set(kinds) - {"scorecard"}
     if others and (banks > 1 or platforms > 1 or fewer):
         raise UsageError(f"--model {sorted(others)[0]} trains one bank with one platform; leave --banks, --platforms "

@@ -30,11 +30,12 @@ import numpy as np
 import typer
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from coordinator.demo import oracle_trees
+from coordinator.demo import oracle_network, oracle_trees
 from parties.runtime.tables import Table, TableConfig, load_table
 from protocols.binning.encoder import Encoder
 from protocols.boosting.columns import TreeColumns
 from protocols.errors import ConfigError, DataError
+from protocols.network.columns import NetworkEncoder
 from protocols.node import cli
 from protocols.plan import Plan
 from protocols.psi.identifiers import normalise_set
@@ -157,8 +158,8 @@ def _whitened(table: Table, half: Half) -> np.ndarray:
 
 def _fit(joined: dict[str, Joined], tables: dict[str, Table], spec: Spec) -> dict[str, Any]:
     """One model on the training rows of all banks, measured at each."""
-    if spec.plan.model.kind == "boosting":
-        return _fit_trees(joined, tables, spec)
+    if spec.plan.model.kind != "scorecard":
+        return (_fit_trees if spec.plan.model.kind == "boosting" else _fit_network)(joined, tables, spec)
     own = len(joined) - 1 if spec.plan.model.intercepts == "bank" else 0
     columns = {bank: np.hstack([_intercepts(number, len(j.labels), own),
                                 *(_whitened(tables[party].take(rows), spec.halves[party])
@@ -179,6 +180,17 @@ def _fit_trees(joined: dict[str, Joined], tables: dict[str, Table], spec: Spec) 
     columns = {party: tables[party].take(rows).select(sorted({one.column for one in encoders[party].columns}))
                for party, rows in here.rows.items()}
     found = oracle_trees.scores(columns, encoders, here.labels, here.part(TRAIN), spec.plan)
+    return _told({bank: _measure(here, found)}, True)
+
+
+def _fit_network(joined: dict[str, Joined], tables: dict[str, Table], spec: Spec) -> dict[str, Any]:
+    """A plan of a network has one bank and one platform."""
+    ((bank, here),), (platform,) = joined.items(), spec.plan.feature_parties
+    encoder = NetworkEncoder.from_json(spec.halves[bank].encoder)
+    found = oracle_network.scores(
+        tables[bank].take(here.rows[bank]).select(encoder.names), encoder,
+        _whitened(tables[platform].take(here.rows[platform]), spec.halves[platform]), here.labels, here.part(TRAIN),
+        spec.plan)
     return _told({bank: _measure(here, found)}, True)
 
 

@@ -105,7 +105,7 @@ def policy_rules(*plans: Plan, again_on_nearly_the_same: bool = False, online: b
 
 def plan_text(setting: Setting, parties: Sequence[str], *, seed: int, **model: Any) -> str:
     """The training plan of some of the parties, as TOML; equal seeds give a person the same slice in each. `model`: as
-    `_scorecard` or, with kind = "boosting", `_boosting` take it."""
+    `_scorecard` or, with a kind, `_boosting` and `_network` take it."""
     banks = [party for party in parties if is_bank(party)]
     labels = f'label_party = "{banks[0]}"' if len(banks) == 1 else f"label_parties = {json.dumps(banks)}"
     lines = [f'purpose = "{PURPOSE}"', labels,
@@ -114,7 +114,7 @@ def plan_text(setting: Setting, parties: Sequence[str], *, seed: int, **model: A
         lines += [f"[parties.{party}]", 'table = "customers"',
                   f"columns = {json.dumps(setting.tables[party].columns)}", ""]
     kind = model.pop("kind", "scorecard")
-    lines += [*{"scorecard": _scorecard, "boosting": _boosting}[kind](**model), ""]
+    lines += [*{"scorecard": _scorecard, "boosting": _boosting, "network": _network}[kind](**model), ""]
     if setting.minimum_intersection != USUAL_INTERSECTION:
         lines += ["[alignment]", f"minimum_intersection = {setting.minimum_intersection}", ""]
     return "\n".join([*lines, "[slices]", f'seed = "{seed}"', ""])
@@ -134,3 +134,9 @@ def _boosting(*, trees: int, depth: int, bins: int, learning_rate: float) -> lis
     """[model] of boosted trees."""
     return ["[model]", 'kind = "boosting"', "", "[model.boosting]", f"trees = {trees}", f"depth = {depth}",
             f"bins = {bins}", f"learning_rate = {learning_rate}"]
+
+
+def _network(*, bins: int, **settings: Any) -> list[str]:
+    """[model] of a network, whose weights stay shared."""
+    return ["[model]", 'kind = "network"', f"bins = {bins}", "", "[model.network]",
+            *(f"{name} = {json.dumps(value)}" for name, value in settings.items())]

@@ -39,7 +39,7 @@ def end_words(metrics: dict[str, Any], out: Path, program: str) -> str:
 
 
 def _made_of(training: dict[str, Any]) -> str:
-    return f"{training['steps']} steps" if "steps" in training else f"{training['trees']} trees"
+    return next(f"{training[name]} {name}" for name in ("steps", "trees", "epochs") if name in training)
 
 
 def _compared(models: list[dict[str, Any]] | None) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from parties.bank.evaluation import evaluate_slices
 from parties.bank.label_side import HOLDOUT, LabelSide
-from parties.bank.network_columns import NetworkEncoder, NetworkPrepared, NetworkSlices, prepare_network
+from parties.bank.network_columns import NetworkPrepared, NetworkSlices, prepare_network
 from parties.runtime.network import network_config
 from parties.runtime.sharing import Sharing
 from parties.runtime.side import Rows, TrainingGiven
@@ -17,6 +17,7 @@ from parties.runtime.tables import Table
 from protocols.errors import ConfigError
 from protocols.network import alone
 from protocols.network.bank_rows import BankColumns, BankRows
+from protocols.network.columns import NetworkEncoder
 from protocols.network.halves import LabelHalf
 from protocols.network.label_party import LabelNetwork
 from protocols.network.label_scores import LabelNetworkHoldout, LabelNetworkScores, Scores
