@@ -51,10 +51,28 @@ def notes(plan: Plan) -> list[str]:
     if times and plan.kind == "train":
         found.append(f"scores of the training rows are opened to {plan.label_parties[0]} {times} times: every policy "
                      f"must allow it, and each platform must bring {4 * times} whitened columns or more")
+    found += _policies_needed(plan)
     if plan.model.encoding == "woe" and not plan.model.woe_rho:
         found.append("model.encoding = 'woe' shows each platform how many defaults each of its bins holds, without "
                      "noise; model.woe_rho above 0 adds some")
     return found
+
+
+def _policies_needed(plan: Plan) -> list[str]:
+    """What policies must say for another model than a scorecard."""
+    kind = plan.model.kind
+    if kind == "scorecard" or plan.kind != "train":
+        return []
+    told = [f"every policy must have {kind!r} in models"]
+    if plan.model.boosting is not None:
+        told.append(f"up to {plan.model.boosting.most_splits} splits of trees may tell about rows of "
+                    f"{plan.feature_parties[0]}; its maximum_tree_splits, all trainings that share a person added up, "
+                    "says how many it answers")
+    if plan.model.network is not None:
+        openings = plan.model.network.openings_per_row
+        told.append(f"{openings} numbers of each training row are opened to {plan.label_parties[0]}: "
+                    f"{plan.feature_parties[0]} must bring {4 * openings} whitened columns or more")
+    return told
 
 
 def _table_problems(party: str, name: str, columns: tuple[str, ...], tables: dict[str, Any], labels: bool) -> list[str]:
@@ -193,6 +211,8 @@ _SEVERAL_BANKS = (
     "commons_rho = 0.1                # privacy (zCDP) of what is opened to make the banks' common bins",
 )
 _DEFAULTS = (
+    'kind = "scorecard"                # or "boosting" (trees), "network": then settings in [model.boosting], '
+    "[model.network]",
     'encoding = "dummy"               # dummy: bins with the base level dropped; numeric: clipped and standardised;',
     "                                 # woe: bins by their default rate, which the platform then learns of its own",
     "bins = 5                         # quantile bins per numeric column (dummy, woe)",

@@ -11,15 +11,16 @@ from protocols.errors import UsageError
 
 NAMES = {"scorecard": "Scorecard", "boosting": "Boosted trees", "network": "Network"}
 TREE_BINS, LEARNING_RATE = 16, 0.2
-NETWORK = {"width": 2, "epochs": 8, "batch_rows": 256, "patience": 3}
+NETWORK = {"width": 1, "epochs": 12, "patience": 4, "batch_rows": 256, "hidden": [8], "source_rate": 0.1,
+           "learning_rate": 0.005, "weight_decay": 0.0003}
 LEAKS = {
     "scorecard": "training: the coefficients of its own columns, to each side, and a step size; no score, no gradient; "
                  "hold-out rows: the platform's part of each score, in steps of 1/32, to the bank",
     "boosting": "training: sums over the platform's bins in groups of at least 20 rows a bin, and a bit about every "
                 "row for each split by the platform's columns, to the bank; which of its bins won, to the platform; "
                 "hold-out rows: the same bits",
-    "network": "training: two numbers about every row in every epoch, made of the platform's columns by weights that "
-               "nobody knows, to the bank; how long it goes on, to the platform; hold-out rows: two such numbers",
+    "network": "training: a number about every row in every epoch, made of the platform's columns by weights that "
+               "nobody knows, to the bank; how long it goes on, to the platform; hold-out rows: one such number",
 }
 SHARED = "training: a step size; no coefficient, score or gradient; hold-out rows: the joint score, to the bank"
 

@@ -69,7 +69,7 @@ def test_the_platform_refuses_more_openings_than_a_quarter_of_its_rank_over_all_
     lines = ('variant = "open-score"', f"openings = {more}")
     summary = support.launch(fed, support.plan_of(tables, tmp_path / "plan.toml", *MODEL, *lines), timeout_s=RUN_S)
     assert summary["state"] == "failed" and "maximum_opened_rank" in summary["failure"]["cause"]
-    assert f"{more} times after 2 of earlier runs" in summary["failure"]["cause"]
+    assert f"opens {more} numbers of each training row after 2 of earlier runs" in summary["failure"]["cause"]
     assert [r for r in support.audit_records(fed, FEATURE)
             if r["kind"] == "opening" and r["body"]["run"] == summary["run"]
             and r["body"]["what"] == "scores.training"] == []

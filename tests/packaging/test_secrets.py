@@ -20,7 +20,7 @@ from protocols.role import Message
 from protocols.scorecard.logistic import LogisticFit
 from tests.packaging.project import PACKAGES
 
-OF_AN_EXTRA = {"protocols.network.tower"}  # imports torch, which tests do not install
+OF_AN_EXTRA = ("protocols.network.module", "protocols.network.tower", "protocols.network.pooled")  # import torch
 BYTES = ("bytes", "ndarray")
 PUBLIC = {  # fields that print and may: signatures, public keys, digests, roots, plans
     "SignedAgreement.signatures", "Checkpoint.root", "SignedCheckpoint.signature", "CheckpointMessage.proof",

@@ -48,7 +48,7 @@ def limit(*arguments, **model) -> None:
 def test_openings_of_different_people_do_not_add_up_and_those_of_one_person_do(releases: Releases) -> None:
     limit(releases, "r-1", range(50), variant="open-score")
     limit(releases, "r-2", range(50, 100), polish=2)
-    with pytest.raises(PolicyRefused, match="1 times after 4 of earlier runs on some of the same people, at most 4"):
+    with pytest.raises(PolicyRefused, match="opens 1 numbers of each training row after 4 of earlier runs on some of the same people, at most 4"):
         limit(releases, "r-3", range(49, 50), polish=1)
     with pytest.raises(PolicyRefused, match="maximum_opened_rank"):
         limit(releases, "r-4", range(40, 60), polish=1)
@@ -57,7 +57,7 @@ def test_openings_of_different_people_do_not_add_up_and_those_of_one_person_do(r
 def test_a_run_that_goes_on_counts_once_and_one_that_opened_nothing_is_forgotten(releases: Releases) -> None:
     for _ in range(3):
         limit(releases, "r-1", range(50), variant="open-score", openings=3)
-    with pytest.raises(PolicyRefused, match="2 times after 3"):
+    with pytest.raises(PolicyRefused, match="opens 2 numbers of each training row after 3"):
         limit(releases, "r-2", range(50), polish=2)
     releases.unopen_scores("r-2")
     limit(releases, "r-3", range(50), polish=1)
