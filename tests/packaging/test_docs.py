@@ -13,6 +13,7 @@ import pytest
 
 from coordinator.config import load_config
 from parties.runtime.config import PartyConfig
+from protocols.plan import Plan
 from protocols.policy import Policy
 from tests.packaging.project import PACKAGES, PYPROJECT, ROOT
 
@@ -119,4 +120,4 @@ def test_the_readmes_configuration_is_accepted(name, tmp_path):
     if name == "coordinator":
         load_config(tmp_path / "coordinator.toml")
     else:
-        (Policy if name == "policy" else PartyConfig).from_toml_text(text, f"{name}.toml")
+        {"policy": Policy, "plan": Plan}.get(name, PartyConfig).from_toml_text(text, f"{name}.toml")
