@@ -3,6 +3,7 @@
     number    bins of its values (quantiles of the training rows) and one for rows without a value, if they are many
     level     of a category, of a special code of a number, or a category's missing cell: 1 for its rows, 0 for others
 
+A code that all rows without a value have is what the number's bin of missing values says already.
 Levels with fewer than `minimum_support` training rows have no column: such rows are 0 in all of the others. Nothing of
 this leaves the party but the numbers of bins (`messages.Shape`).
 """
@@ -134,9 +135,10 @@ def _fitted(name: str, data: ColumnData, bins: int, minimum_support: int, unknow
     edges = interval_edges(data.values[data.ordinary], bins - has_missing, minimum_support)
     varies = bool(edges) or _splits(absent, rows, minimum_support)
     number = [TreeColumn(column=name, edges=edges, has_missing=has_missing, monotone=monotone)] if varies else []
+    counts = [int((data.special == place).sum()) for place in range(1, len(data.special_codes) + 1)]
     return number + [TreeColumn(column=name, kind="special", level=code, edges=ONE)
-                     for place, code in enumerate(data.special_codes, start=1)
-                     if _splits(int((data.special == place).sum()), rows, minimum_support)]
+                     for code, count in zip(data.special_codes, counts, strict=True)
+                     if count < absent and _splits(count, rows, minimum_support)]  # else the missing bin says the same
 
 
 def _levels(name: str, data: ColumnData, minimum_support: int, unknown: int) -> list[TreeColumn]:

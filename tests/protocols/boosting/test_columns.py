@@ -55,6 +55,14 @@ def test_levels_special_codes_and_missing_cells_have_columns_of_their_own():
     assert np.array_equal(values["n=-1"] == 1, special == 1) and np.isnan(values["n"][special > 0]).all()
 
 
+def test_a_code_of_all_rows_without_a_value_has_no_column_beside_the_missing_bin():
+    values, special = np.arange(200.0), np.repeat([0, 1], [150, 50])
+    assert [one.name for one in TreeColumns.fit({"n": number(values, special, ("-9",))}, 4, 20).columns] == ["n"]
+    values[:30] = np.nan
+    assert [one.name for one in TreeColumns.fit({"n": number(values, special, ("-9",))}, 4, 20).columns] == [
+        "n", "n=-9"]
+
+
 def test_later_rows_with_other_labels_and_people_without_columns():
     made = TreeColumns.fit({"c": ColumnData.of_labels(["a", "b", "c"] * 40), "n": number(np.arange(120))}, 4, 20,
                            unknown=30)
