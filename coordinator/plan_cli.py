@@ -64,8 +64,8 @@ def check(
 def cost(
     plan: Annotated[Path, typer.Argument(help="the plan, a TOML file")],
     rows: Annotated[int | None, typer.Option(help="people in common, of all banks together")] = None,
-    bank_columns: Annotated[int | None, typer.Option(help="coefficients of a bank's columns")] = None,
-    platform_columns: Annotated[int | None, typer.Option(help="coefficients of each platform's columns")] = None,
+    bank_columns: Annotated[int | None, typer.Option(help="encoded columns of a bank")] = None,
+    platform_columns: Annotated[int | None, typer.Option(help="encoded columns of each platform")] = None,
     banks: Annotated[int | None, typer.Option(help="as if so many banks took part")] = None,
     platforms: Annotated[int | None, typer.Option(help="as if so many platforms took part")] = None,
     platform_rows: Annotated[int | None, typer.Option(help="people whom a platform brings; default: those of all "

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from coordinator.cost import phases, sizes, training, variants
+from coordinator.cost import networks, phases, sizes, training, tree_limits, trees, variants
 from coordinator.cost.parts import TILE_BYTES, Calibration
-from coordinator.cost.stage import Stage
+from coordinator.cost.stage import Add, Stage
 from coordinator.cost.workload import Machines, Workload
 from protocols.crypto.aggregate import MOST_SUMMANDS
 from protocols.errors import DataError
@@ -101,7 +101,8 @@ class Estimate:
         """Plain numbers: seconds, bytes, megabytes."""
         phase, kind, share = self.bottleneck
         return {
-            "rows": sum(self.work.rows), "banks": len(self.work.banks), "platforms": len(self.work.platforms),
+            "model": self.work.model.kind, "rows": sum(self.work.rows), "banks": len(self.work.banks),
+            "platforms": len(self.work.platforms),
             "columns_bank": self.work.bank_columns, "columns_platforms": list(self.work.platform_columns),
             "seconds": round(self.seconds, 1), "control_seconds": round(self.control_s, 1),
             "phases": {name: _phase_json(self.work, cost) for name, cost in self.phases.items()},
@@ -131,13 +132,13 @@ def estimate(work: Workload, parts: Calibration, machines: Machines, cache_bytes
         cost.plus(stage)
         return cost
 
-    found = {"align": once(phases.align, machines)}
+    kind, found = _kinds()[work.model.kind], {"align": once(phases.align, machines)}
     if work.kind == "train":
-        found["encode"] = once(phases.encode)
+        found["encode"] = once(kind.encode)
         found["train"] = _training(work, parts, machines, cache_bytes)
-        found["evaluate"] = once(phases.evaluate)
+        found["evaluate"] = once(kind.evaluate)
     else:
-        found["score"] = once(phases.score)
+        found["score"] = once(kind.score)
     found["publish"] = once(phases.publish)
     memory = {party: _memory_mb(work, parts, party, cache_bytes) for party in (*work.banks, *work.platforms)}
     return Estimate(work, machines, found, memory, parts.control_s, tuple(_notes(work, found)))
@@ -152,12 +153,35 @@ def _training(work: Workload, parts: Calibration, machines: Machines, cache_byte
             build(stage)
             cost.plus(stage, times)
 
-    (_open_score if work.model.variant == "open-score" else _strict)(work, cache_bytes, add)
+    _kinds()[work.model.kind].train(work, cache_bytes, add)
     return cost
 
 
-Add = Callable[..., None]
-"""Runs what builds a stage, and adds its cost so many times."""
+@dataclass(frozen=True)
+class _Kind:
+    """What a kind of model makes of a run: its phases, bytes of memory beyond table and process, what stands in the
+    way."""
+
+    encode: Callable[[Stage], None]
+    train: Callable[[Workload, int, Add], None]
+    evaluate: Callable[[Stage], None]
+    score: Callable[[Stage], None]
+    memory: Callable[[Workload, str, int], float]
+    notes: Callable[[Workload], list[str]]
+
+
+def _kinds() -> dict[str, _Kind]:
+    return {
+        "scorecard": _Kind(phases.encode, _scorecard, phases.evaluate, phases.score, _card_memory, _training_notes),
+        "boosting": _Kind(trees.encode, trees.train, trees.evaluate, trees.score,
+                          lambda work, party, _: tree_limits.memory_bytes(work, party), tree_limits.notes),
+        "network": _Kind(phases.encode, networks.train, networks.evaluate, networks.score, networks.memory_bytes,
+                         networks.notes),
+    }
+
+
+def _scorecard(work: Workload, cache_bytes: int, add: Add) -> None:
+    (_open_score if work.model.variant == "open-score" else _strict)(work, cache_bytes, add)
 
 
 def _strict(work: Workload, cache_bytes: int, add: Add) -> None:
@@ -187,24 +211,38 @@ def _open_score(work: Workload, cache_bytes: int, add: Add) -> None:
 
 def _memory_mb(work: Workload, parts: Calibration, party: str, cache_bytes: int) -> float:
     """Peak of a party's process: its table, then training on top of it."""
-    if party in work.banks:
-        index = work.banks.index(party)
-        table, fields, columns = work.bank_table[index], work.bank_fields, work.bank_columns
-        common, served, peers = work.rows[index], [index], 1
-    else:
-        index = work.platforms.index(party)
-        table, fields, columns = work.platform_table, work.platform_fields[index], work.platform_columns[index]
-        common, served, peers = sum(work.rows), list(range(len(work.banks))), len(work.banks)
+    table, fields = _table(work, party)
     aligning = table * (_ROW_IDS + 9 * fields)
-    if work.kind == "train":
-        rows = [work.train_rows()[i] for i in served]
-        tiles = sum(min(n * TILE_BYTES, cache_bytes // 2) for n in training.tiles_of(work, party, work.train_rows()))
-        message = 2 * sizes.elementwise_request_bytes(max(rows))
-        training_bytes = (8 * columns * common + _CELL * columns * sum(rows) + tiles + message
-                          + (_VECTORS * sizes.SHARE_BYTES + _SLOTS) * max(rows)
-                          + sizes.SHARE_BYTES * sum(rows) + _SEALED * (work.model.release == "shared") * columns)
-        return parts.base_mb + _KEY_EXPANDED_MB * peers + (aligning + training_bytes) / MEGABYTE
-    return parts.base_mb + (aligning + 8 * columns * common) / MEGABYTE
+    if work.kind != "train":
+        rows, columns = _columns(work, party)
+        return parts.base_mb + (aligning + 8 * columns * rows) / MEGABYTE
+    return parts.base_mb + (aligning + _kinds()[work.model.kind].memory(work, party, cache_bytes)) / MEGABYTE
+
+
+def _table(work: Workload, party: str) -> tuple[int, int]:
+    """Rows and columns that are read."""
+    if party in work.banks:
+        return work.bank_table[work.banks.index(party)], work.bank_fields
+    return work.platform_table, work.platform_fields[work.platforms.index(party)]
+
+
+def _columns(work: Workload, party: str) -> tuple[int, int]:
+    """Rows in common with all that it serves, and encoded columns."""
+    if party in work.banks:
+        return work.rows[work.banks.index(party)], work.bank_columns
+    return sum(work.rows), work.platform_columns[work.platforms.index(party)]
+
+
+def _card_memory(work: Workload, party: str, cache_bytes: int) -> float:
+    """Bytes of a scorecard's training."""
+    common, columns = _columns(work, party)
+    served = [work.banks.index(party)] if party in work.banks else list(range(len(work.banks)))
+    rows = [work.train_rows()[i] for i in served]
+    tiles = sum(min(n * TILE_BYTES, cache_bytes // 2) for n in training.tiles_of(work, party, work.train_rows()))
+    message = 2 * sizes.elementwise_request_bytes(max(rows))
+    return (_KEY_EXPANDED_MB * MEGABYTE * len(served) + 8 * columns * common + _CELL * columns * sum(rows) + tiles
+            + message + (_VECTORS * sizes.SHARE_BYTES + _SLOTS) * max(rows)
+            + sizes.SHARE_BYTES * sum(rows) + _SEALED * (work.model.release == "shared") * columns)
 
 
 # ---------------------------------------------------------------- what stands in the way
@@ -221,7 +259,7 @@ def _notes(work: Workload, found: dict[str, PhaseCost]) -> list[str]:
         notes.append(f"the largest message has {largest / MEGABYTE:.0f} MB: raise maximum_message_bytes in the "
                      "parties' policies")
     if work.kind == "train":
-        notes += _training_notes(work)
+        notes += _kinds()[work.model.kind].notes(work)
     return notes
 
 

@@ -79,6 +79,37 @@ class Local(Strict):
     evaluate_row_s: float = Field(ge=0, description="the bank's judgement, per hold-out row")
 
 
+class Trees(Strict):
+    """Boosted trees; a bin is one of all of a platform's columns, a cell a row and column, a chunk 4,096 rows."""
+
+    encode_cell_s: float = Field(ge=0, description="columns as bins, per cell; either party")
+    chunk_s: float = Field(ge=0, description="public polynomial of a chunk, made ready for the matrix")
+    matrix_bin_s: float = Field(ge=0, description="the platform's matrix, per bin")
+    matrix_cell_s: float = Field(ge=0, description="the same, per chunk and column")
+    matrix_product_s: float = Field(ge=0, description="the same, per chunk and bin but a column's last")
+    veil_bin_s: float = Field(ge=0, description="what hides the matrix, per bin")
+    answer_secret_s: float = Field(ge=0, description="the platform's answer, per secret")
+    answer_bin_s: float = Field(ge=0, description="the same, per bin of a request")
+    answer_product_s: float = Field(ge=0, description="the same, per secret and bin")
+    unpack_row_s: float = Field(ge=0, description="a hidden vector that came, per row")
+    sum_cell_s: float = Field(ge=0, description="its sums, per cell")
+    sum_bin_s: float = Field(ge=0, description="its reply, per bin")
+    side_row_s: float = Field(ge=0, description="a split's sides, per row")
+    hold_bin_s: float = Field(ge=0, description="the hidden matrix that came, per bin")
+    ask_secret_s: float = Field(ge=0, description="a fresh secret, encrypted")
+    correct_bin_s: float = Field(ge=0, description="shares of corrections at the bank, per bin of a request")
+    correct_product_s: float = Field(ge=0, description="the same, per secret and bin")
+    mask_chunk_s: float = Field(ge=0, description="once, what hides vectors, per chunk")
+    hide_row_s: float = Field(ge=0, description="a vector hidden, per row")
+    open_bin_s: float = Field(ge=0, description="sums opened, per vector and bin")
+    own_cell_s: float = Field(ge=0, description="the bank's own sums, per vector and cell")
+    split_column_s: float = Field(ge=0, description="the best split of a node, per column of both")
+    route_row_s: float = Field(ge=0, description="rows passed on at a split, per row")
+    tree_row_s: float = Field(ge=0, description="gradients of a tree, per row")
+    unseen_cell_s: float = Field(ge=0, description="sides of rows that the model has not seen, per row and split")
+    margin_cell_s: float = Field(ge=0, description="their scores at the bank, per row and split")
+
+
 class Alignment(Strict):
     """Diffie-Hellman intersection."""
 
@@ -101,7 +132,7 @@ class Transport(Strict):
 class Calibration(Strict):
     """Everything measured; `machine` and `measured` are for people."""
 
-    version: int = Field(2, ge=2, le=2)
+    version: int = Field(3, ge=3, le=3)
     machine: str
     measured: str
     kernel_s: float = Field(gt=0, description="fixed piece of arithmetic, CPU: compares machines")
@@ -111,6 +142,7 @@ class Calibration(Strict):
     elementwise: Elementwise
     keys: Keys
     local: Local
+    trees: Trees
     alignment: Alignment
     transport: Transport
 

@@ -38,7 +38,15 @@ def _heading(estimate: Estimate) -> str:
     where = f"one machine of {machines.cores} cores" if machines.cores else "one machine each"
     columns = " + ".join(map(str, (work.bank_columns, *work.platform_columns)))
     return (f"{len(work.banks)} x {len(work.platforms)} parties, at most {sum(work.rows):,} rows in common, {columns} "
-            f"coefficients; {where}, {line}{machines.rtt_ms:g} ms to the hub and back")
+            f"{_unit(work)}; {where}, {line}{machines.rtt_ms:g} ms to the hub and back")
+
+
+def _unit(work: Workload) -> str:
+    """What a model's columns are counted as."""
+    trees, network = work.model.boosting, work.model.network
+    if network:
+        return f"columns, {network.epochs} epochs of width {network.width}"
+    return f"columns, {trees.trees} trees of depth {trees.depth}" if trees else "coefficients"
 
 
 def _phases(estimate: Estimate) -> Table:

@@ -7,6 +7,7 @@ What is the same for several receivers is uploaded once; what the hub adds is do
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from coordinator.cost import sizes
 from coordinator.cost.parts import Calibration
@@ -172,3 +173,7 @@ class Stage:
         self._charge(payload, receiver)
         waits = [self._wait(task, 1.0) for task in after]
         return self._move(payload, (f"{receiver}.in",), waits, self.parts.transport.party_mb_s, False)
+
+
+Add = Callable[..., None]
+"""Runs what builds a stage, and adds its cost so many times."""

@@ -1,7 +1,7 @@
 """What is asked: who takes part with how many rows and coefficients, and over which machines and links."""
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coordinator.plan_file import Catalogues
@@ -33,13 +33,14 @@ class Workload:
     rows: tuple[int, ...]  # of each bank, in common with all platforms
     bank_table: tuple[int, ...]  # rows of each bank's table
     platform_table: int  # rows of the largest platform's table
-    bank_columns: int  # coefficients, the intercept included
-    platform_columns: tuple[int, ...]  # coefficients of each platform
+    bank_columns: int  # coefficients with the intercept; network: without; boosting: columns that compete for splits
+    platform_columns: tuple[int, ...]  # likewise of each platform
     bank_fields: int  # columns of the tables
     platform_fields: tuple[int, ...]
     model: ModelPlan
     slices: tuple[float, float, float]
     platform_bins: tuple[int, ...] = ()  # of each platform; needed for the encoding woe
+    platform_tree_bins: tuple[int, ...] = ()  # boosting: of each of the platform's columns that compete for splits
 
     def train_rows(self) -> list[int]:
         """Of each bank."""
@@ -71,6 +72,9 @@ class Overrides:
 
 def workload(plan: Plan, catalogues: Catalogues, asked: Overrides) -> Workload:
     """Of a plan, what its parties published, and what is asked instead; ConfigError when the rows are unknown."""
+    if plan.model.kind != "scorecard" and max(asked.banks or 1, asked.platforms or 1) > 1:
+        raise UsageError(f"expected one bank and one platform, which model.kind = {plan.model.kind!r} takes, got more; "
+                         "leave out --banks and --platforms")
     banks = _seats("bank", plan.label_parties, asked.banks)
     platforms = _seats("platform", plan.feature_parties, asked.platforms)
     first, fields = plan.parties[plan.label_parties[0]], _platform_parts(plan, len(platforms))
@@ -78,7 +82,7 @@ def workload(plan: Plan, catalogues: Catalogues, asked: Overrides) -> Workload:
     rows = _rows(asked, bank_tables, platform_tables, len(banks))
     own = _coefficients(first, plan.label_parties[0], plan.model, catalogues)
     widths = [_coefficients(part, name, plan.model, catalogues) for name, part in fields]
-    return Workload(
+    work = Workload(
         kind=plan.kind, banks=banks, platforms=platforms, rows=rows,
         bank_table=tuple(max(table or n, n) for table, n in zip(bank_tables, rows, strict=True)),
         platform_table=asked.platform_rows or _platform_table(asked, rows, platform_tables),
@@ -88,6 +92,28 @@ def workload(plan: Plan, catalogues: Catalogues, asked: Overrides) -> Workload:
         model=plan.model, slices=(plan.slices.train, plan.slices.calibration, plan.slices.test),
         platform_bins=tuple(_bins(part, name, plan.model, catalogues, asked) for name, part in fields),
     )
+    if plan.model.kind == "network":
+        return replace(work, bank_columns=work.bank_columns - 1)
+    return _with_trees(work, plan, catalogues, asked) if plan.model.kind == "boosting" else work
+
+
+def _with_trees(work: Workload, plan: Plan, catalogues: Catalogues, asked: Overrides) -> Workload:
+    """Columns that compete for splits instead of coefficients: those asked for are of numbers."""
+    (bank,), (platform,), (rows,) = plan.label_parties, plan.feature_parties, work.train_rows()
+    number = max(2, min(plan.model.boosting.bins, rows // plan.model.minimum_support))
+    own, theirs = ([number] * count if count else _tree_bins(plan.parties[name], name, catalogues, number)
+                   for name, count in ((bank, asked.bank_columns), (platform, asked.platform_columns)))
+    return replace(work, bank_columns=len(own), platform_columns=(len(theirs),), platform_tree_bins=tuple(theirs))
+
+
+def _tree_bins(part: PartyPlan, party: str, catalogues: Catalogues, number: int) -> list[int]:
+    """Of each column, as many as a number of so many bins has; a category is a column for each level, and one for its
+    gaps (protocols/boosting/columns.py)."""
+    found = []
+    for column in _published(part, party, catalogues):
+        gaps = float(column.get("missing_rate", 0)) > 0
+        found += [2] * (TYPICAL_CATEGORY + gaps) if column.get("type") == "category" else [number]
+    return found
 
 
 def _seats(role: str, named: tuple[str, ...], count: int | None) -> tuple[str, ...]:

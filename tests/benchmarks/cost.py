@@ -21,7 +21,7 @@ from coordinator.cost.workload import Machines, Workload
 from coordinator.demo.federation import LABEL, Federation, inferred_table
 from coordinator.demo.results import party_facts
 from protocols.plan import ModelPlan
-from tests.benchmarks import cost_parts, cost_transport
+from tests.benchmarks import cost_parts, cost_transport, cost_trees
 from tests.benchmarks.data import BANK_COLUMNS, PLATFORM_COLUMNS, made_columns, write_tables
 from tests.benchmarks.training import PHASES, _plan, _process
 
@@ -36,7 +36,7 @@ def calibrate() -> Calibration:
         return Calibration(
             machine=machine(), measured=datetime.now(UTC).strftime("%Y-%m"), kernel_s=kernel_s(), control_s=0.0,
             base_mb=0.0, product=crypto.product(), elementwise=crypto.elementwise(), keys=crypto.keys(),
-            local=cost_parts.local(), alignment=cost_parts.alignment(),
+            local=cost_parts.local(), trees=cost_trees.measure(), alignment=cost_parts.alignment(),
             transport=cost_parts.storing() | cost_transport.measure(),
         )
 
