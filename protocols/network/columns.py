@@ -3,14 +3,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from protocols.binning.columns import ColumnData
 from protocols.binning.encoder import Encoder
+from protocols.errors import ConfigError
 from protocols.network.bank_rows import BankColumns
 from protocols.scorecard.whitening import Whitening
+from protocols.strict import Strict, first_problem
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,11 +62,28 @@ class NetworkEncoder:
                 "levels": {name: list(labels) for name, labels in self.levels.items()}}
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> NetworkEncoder:
-        """Inverse of `to_json`."""
-        return cls(told["encoder"] and Encoder.from_json(told["encoder"]),
-                   told["whitening"] and Whitening.from_json(told["whitening"]),
-                   {name: tuple(labels) for name, labels in told["levels"].items()})
+    def from_json(cls, raw: dict[str, Any]) -> NetworkEncoder:
+        """Inverse of `to_json`; ConfigError for anything else."""
+        try:
+            told = _Told.model_validate(raw)
+        except ValidationError as error:
+            raise ConfigError(f"encoder of a network: {first_problem(error)}") from None
+        if (told.encoder is None) != (told.whitening is None):
+            raise ConfigError("encoder of a network: expected both encoder and whitening of the numbers, or neither")
+        encoder = told.encoder and Encoder.from_json(told.encoder)
+        return cls(encoder, told.whitening and Whitening.from_json(told.whitening), told.levels)
+
+
+class _Column(Strict):
+    column: str
+
+
+class _Told(Strict):
+    coding: Literal["network"]
+    columns: tuple[_Column, ...]
+    encoder: dict[str, Any] | None
+    whitening: dict[str, Any] | None
+    levels: dict[str, tuple[str, ...]]
 
 
 def _levels(data: ColumnData, minimum_support: int) -> tuple[str, ...]:

@@ -6,9 +6,11 @@ from functools import cache
 
 import numpy as np
 
+from protocols.binning.columns import ColumnData
+from protocols.network.columns import NetworkEncoder
 from protocols.network.halves import FeatureHalf, LabelHalf
 from protocols.role import Message, Role
-from tests.attacks.samples import Parser
+from tests.attacks.samples import Parser, encoded, value_of
 from tests.keys import key_pair
 from tests.protocols.network.finished import Finished, finished
 from tests.protocols.network.problems import Task
@@ -106,9 +108,16 @@ KINDS = [*(("owner", "bank", kind) for kind in ("setup", "init", "forward.reply"
                                                      "backward.request", "sealed"))]
 
 
+def _encoder() -> list[bytes]:
+    numbers = {"age": ColumnData.of_numbers(np.arange(200.0)), "job": ColumnData.of_labels(["clerk", "cook"] * 100)}
+    return [encoded(NetworkEncoder.fit(numbers, 20).to_json())]
+
+
 def network() -> Iterator[Parser]:
-    """Both roles of a training, one piece of scoring, and the halves."""
+    """Both roles of a training, one piece of scoring, the halves, and how the bank's columns are read."""
     yield from _scoring()
+    yield Parser("encoder of a network", lambda data: NetworkEncoder.from_json(value_of(data)), _encoder,
+                 ("protocols.network.columns.NetworkEncoder.from_json",), 20, True)
     for place in KINDS:
         yield Parser(f"{place[2]} of a network at the {place[1]}, {place[0]}",
                      lambda data, place=place: _take(*place, data),
