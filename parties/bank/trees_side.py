@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from protocols.boosting.halves import Cut, LabelHalf
 from protocols.boosting.label_party import LabelBooster, LabelConfig, LabelData
 from protocols.boosting.model import Trees, importances
 from protocols.boosting.pooled import Labelled, Part, grown
-from protocols.boosting.scoring import Asked, LabelHoldout, LabelSides, Sides, Values, pieces_of
+from protocols.boosting.scoring import Asked, LabelHoldout, LabelSides, Sides, Values
 from protocols.plan import Plan
 from protocols.psi.slices import TRAIN
 from protocols.role import Role
@@ -64,12 +64,11 @@ class BankTreesSide(LabelSide):
         labels = {name: self.labels(table, slices.rows, part) for name, part in HOLDOUT.items()}
         values = {name: values_of(table, slices.rows[part], prepared.encoder, own_names(joint) | own_names(alone))
                   for name, part in HOLDOUT.items()}
-        nothing = Sides(0, {name: len(one) for name, one in labels.items()},
-                        {name: [b""] * pieces_of(len(one)) for name, one in labels.items()})
+        bank_only = {name: _own_margins(alone, values[name], len(labels[name])) for name in HOLDOUT}
 
         def judge(sides: Sides) -> bool:
-            scores = {name: margins(joint, values[name], sides, name, platform) for name in HOLDOUT}
-            bank_only = {name: margins(alone, values[name], nothing, name, platform) for name in HOLDOUT}
+            scores = {name: _margins(joint, _pieces(joint, sides, name, values[name], platform), len(labels[name]))
+                      for name in HOLDOUT}
             self._evaluation = evaluate_slices(labels, scores, bank_only)
             return self._evaluation.better
 
@@ -99,10 +98,7 @@ class BankTreesSide(LabelSide):
 
     def _log_odds(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]) -> np.ndarray:
         trees = LabelHalf.model_validate(half["trees"])
-        found = np.empty(len(rows))
-        for part, sides in _sides(trees, role.result(), table, rows, half):
-            found[part] = trees.margins(sides)
-        return found
+        return _margins(trees, _scored(trees, role.result(), table, rows, half), len(rows))
 
     def _contributions(self, role: Role, table: Table, rows: np.ndarray, half: dict[str, Any]
                        ) -> dict[str, np.ndarray]:
@@ -110,7 +106,7 @@ class BankTreesSide(LabelSide):
         trees = LabelHalf.model_validate(half["trees"])
         explainer = Explainer(trees, trees.names)
         found = {name: np.empty(len(rows)) for name in explainer.players}
-        for part, sides in _sides(trees, role.result(), table, rows, half):
+        for part, sides in _scored(trees, role.result(), table, rows, half):
             for name, shares in explainer.shares(sides).items():
                 found[name][part] = shares
         return {"expected": np.full(len(rows), explainer.expected)} | found
@@ -133,23 +129,34 @@ def own_names(half: LabelHalf) -> set[str]:
     return {one.column for one in half.splits if isinstance(one, Cut)}
 
 
-def _sides(trees: LabelHalf, told: Sides, table: Table, rows: np.ndarray, half: dict[str, Any]
-           ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Piece by piece of the rows of a scoring, the (splits, n) sides of all splits."""
+SidesOfRows = Iterable[tuple[slice, np.ndarray]]
+"""Piece by piece of some rows, the (splits, n) sides of all splits."""
+
+
+def _scored(trees: LabelHalf, told: Sides, table: Table, rows: np.ndarray, half: dict[str, Any]) -> SidesOfRows:
+    """Of the rows of a scoring."""
     (platform,) = (name for name, seat in half["parties"].items() if seat == "feature")
     values = values_of(table, rows, TreeColumns.model_validate(half["encoder"]), own_names(trees))
-    for part, theirs in told.pieces(BATCH):
-        own = {column: one[part] for column, one in values.items()}
-        yield part, trees.sides(own, {platform: theirs})
+    return _pieces(trees, told, BATCH, values, platform)
 
 
-def margins(half: LabelHalf, values: Values, sides: Sides, name: str, platform: str) -> np.ndarray:
-    """(n,) log-odds of the rows of a slice, piece by piece."""
-    found = np.empty(sides.rows[name])
-    for part, told in sides.pieces(name):
-        own = {column: one[part] for column, one in values.items()}
-        found[part] = half.margins(half.sides(own, {platform: told}))
+def _pieces(trees: LabelHalf, told: Sides, name: str, values: Values, platform: str) -> SidesOfRows:
+    """Own sides and the platform's, of the rows of a slice."""
+    for part, theirs in told.pieces(name):
+        yield part, trees.sides({column: one[part] for column, one in values.items()}, {platform: theirs})
+
+
+def _margins(trees: LabelHalf, pieces: SidesOfRows, rows: int) -> np.ndarray:
+    """(rows,) log-odds."""
+    found = np.empty(rows)
+    for part, sides in pieces:
+        found[part] = trees.margins(sides)
     return found
+
+
+def _own_margins(trees: LabelHalf, values: Values, rows: int) -> np.ndarray:
+    """(rows,) log-odds of trees that ask nobody else; they may have no split at all."""
+    return trees.margins(trees.sides(values, {}) if trees.splits else np.zeros((0, rows), bool))
 
 
 def _only(prepared: TreesPrepared) -> TreeRows:
