@@ -49,11 +49,16 @@ def collect(
         "rows_platform": max(n for party, n in rows.items() if party not in banks),
         **{key: value for key, value in together.items() if key not in ("rows", "events_train", "events_test")},
         "rows_aligned_oracle": pooled["rows_aligned"], "note": _NOTE,
-        "training": _training(facts[banks[0]]["report"]), "wall_s": round(wall_s, 2), "phases": phases_of(facts),
+        **_steps(facts[banks[0]]["report"]), "training": _training(facts[banks[0]]["report"]), "wall_s": round(wall_s, 2), "phases": phases_of(facts),
         "openings": total_openings(facts),
         **({"banks": each} if len(banks) > 1 else {}),
         **({"ablations": ablations(facts, pooled, outcomes)} if outcomes else {}),
     }
+
+
+def _steps(report: dict[str, Any]) -> dict[str, int]:
+    """Of a scorecard."""
+    return {"steps": report["training"]["steps"]} if "steps" in report["training"] else {}
 
 
 def _training(report: dict[str, Any]) -> dict[str, Any]:

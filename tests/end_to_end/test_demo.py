@@ -40,10 +40,10 @@ BAR = 0.003
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small demo, checked to have ended well."""
+    """The folder of a small demo of a scorecard and of trees beside it, checked to have ended well."""
     out = tmp_path_factory.mktemp("demo") / "out"
     done = support.sealscore("demo", "--out", str(out), "--rows", str(ROWS), "--encoding", "numeric", "--no-decisions",
-                             "--json")
+                             "--model", "scorecard", "--model", "boosting", "--trees", "8", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == metrics_of(out)
     return out
@@ -83,6 +83,15 @@ def test_metrics_hold_every_promised_figure(demo: Path) -> None:
     assert (metrics["rows_bank"], metrics["rows_platform"]) == (ROWS, ROWS)
     assert metrics["auc_joint"] > metrics["auc_bank_only"] + 0.02
     assert abs(metrics["auc_joint"] - metrics["auc_pooled_oracle"]) <= 0.02  # 700 test rows; the bar is for the default
+
+
+def test_another_kind_of_model_stands_beside_it_as_good_as_pooled(demo: Path) -> None:
+    first, trees = metrics_of(demo)["models"]
+    assert (first["kind"], trees["kind"]) == ("scorecard", "boosting")
+    assert first["auc"] == metrics_of(demo)["auc_joint"] and first["openings"] == metrics_of(demo)["openings"]
+    assert trees["auc"] > trees["auc_bank_only"] and abs(trees["auc"] - trees["auc_pooled_oracle"]) < 1e-9
+    assert {"tree.sums", "tree.splits", "tree.sides", "sides.test"} <= trees["openings"].keys()
+    assert (demo / "plan.boosting.toml").is_file() and "Boosted trees" in (demo / "report.html").read_text()
 
 
 def test_aligned_rows_are_exactly_the_shared_customers(demo: Path) -> None:
