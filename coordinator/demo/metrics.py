@@ -42,6 +42,7 @@ def collect(
     each = {bank: bank_figures(bank, facts, pooled, rows[bank]) for bank in banks}
     for bank in banks if len(banks) > 1 else ():
         each[bank] |= _platforms_only(bank, pooled, outcomes)
+    first = facts[banks[0]]["report"]
     together = each[banks[0]] if len(banks) == 1 else _together(each, pooled)
     return {
         "run": summary["run"], "model_id": summary["model_id"],
@@ -49,7 +50,7 @@ def collect(
         "rows_platform": max(n for party, n in rows.items() if party not in banks),
         **{key: value for key, value in together.items() if key not in ("rows", "events_train", "events_test")},
         "rows_aligned_oracle": pooled["rows_aligned"], "note": _NOTE,
-        **_steps(facts[banks[0]]["report"]), "training": _training(facts[banks[0]]["report"]), "wall_s": round(wall_s, 2), "phases": phases_of(facts),
+        **_steps(first), "training": _training(first), "wall_s": round(wall_s, 2), "phases": phases_of(facts),
         "openings": total_openings(facts),
         **({"banks": each} if len(banks) > 1 else {}),
         **({"ablations": ablations(facts, pooled, outcomes)} if outcomes else {}),

@@ -89,7 +89,7 @@ def test_another_kind_of_model_stands_beside_it_as_good_as_pooled(demo: Path) ->
     first, trees = metrics_of(demo)["models"]
     assert (first["kind"], trees["kind"]) == ("scorecard", "boosting")
     assert first["auc"] == metrics_of(demo)["auc_joint"] and first["openings"] == metrics_of(demo)["openings"]
-    assert trees["auc"] > trees["auc_bank_only"] and abs(trees["auc"] - trees["auc_pooled_oracle"]) < 1e-9
+    assert trees["auc"] > trees["auc_bank_only"] and abs(trees["auc"] - trees["auc_pooled_oracle"]) < 1e-6
     assert {"tree.sums", "tree.splits", "tree.sides", "sides.test"} <= trees["openings"].keys()
     assert (demo / "plan.boosting.toml").is_file() and "Boosted trees" in (demo / "report.html").read_text()
 
