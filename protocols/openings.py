@@ -142,6 +142,8 @@ TABLE = (
          "scored", True, "sharedscore", release="shared", model="scorecard"),
     Kind("online.score", "online", "online", "the platform's part of one person's score, in steps of 1/32", TO_BANK,
          "scored", True, "scoring", in_parts=True, release="owner"),
+    Kind("online.sides", "online", "online", "on which side of each of the platform's splits one person is", TO_BANK,
+         "scored", True, "scoring", in_parts=True),
     Kind("shared.online", "online", "online", JOINT_SCORE.format("asked"), TO_BANK, "scored", True, "sharedscore",
          in_parts=True, release="shared"),
     Kind("online.lacks", "online", "online", "names of what there is too little of in one person's data", TO_BANK,

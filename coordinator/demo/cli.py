@@ -69,10 +69,10 @@ def demo(
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     decisions: Annotated[bool, typer.Option(
-        help="decide 1,000 applications with the model; of one bank and platform, synthetic data")] = True,
+        help="decide 1,000 applications with the (first) model; of one bank and platform, synthetic data, no network")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
 ) -> None:
-    """Align, train, evaluate and publish one model, decide applications with a scorecard; write what came of it."""
+    """Align, train, evaluate and publish one model, decide applications with it; write what came of it."""
     began = time.monotonic()
     say = (lambda text: None) if as_json else (lambda text: sys.stderr.write(f"{text}\n"))
     _check_encoding(encoding, banks, with_ablations)
@@ -96,7 +96,7 @@ def demo(
     }
     offered["network"] = {"kind": "network", "bins": bins or parts.bins, "seed": seed, **models.NETWORK}
     settings = [offered[kind] for kind in kinds]
-    decisions = decisions and not given and banks == platforms == 1 and kinds[0] == "scorecard"
+    decisions = decisions and not given and banks == platforms == 1 and kinds[0] != "network"
     rules = _rules(parts, settings, with_ablations and platforms > 1, decisions, say)
     federation = Federation(out / "federation", parts.tables, parts.minimum_intersection, rules)
     metrics = _run(federation, parts, settings, out, with_ablations, decisions, as_json, say, began)

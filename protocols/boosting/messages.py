@@ -175,6 +175,16 @@ def sides_of(data: bytes, splits: int, rows: int) -> Array:
     return bits[:, :rows].view(bool)
 
 
+def one_persons_bytes(sides: Array) -> Array:
+    """(splits, n) bool -> (n, ·) uint8: of each person a bit for each split, eight a byte."""
+    return np.packbits(sides.T, axis=1)
+
+
+def one_person(data: bytes, splits: int) -> Array:
+    """(splits, 1) bool of one person's bits; MalformedMessage for another length or bits after the last split."""
+    return sides_of(data, 1, splits).T
+
+
 def side(codes: Array, split: Split, column: Column) -> Array:
     """(n,) bool: who goes left, by the codes of the split's column."""
     left = codes <= split.bin

@@ -171,20 +171,22 @@ class ScoreRequest(_message.Message):
     def __init__(self, version: _Optional[int] = ..., model: _Optional[str] = ..., items: _Optional[_Iterable[_Union[ScoreItem, _Mapping]]] = ..., shared: _Optional[bytes] = ...) -> None: ...
 
 class ScoreResult(_message.Message):
-    __slots__ = ("status", "partial", "lacks", "fraud_score", "snapshot", "age_s")
+    __slots__ = ("status", "partial", "lacks", "fraud_score", "snapshot", "age_s", "sides")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     LACKS_FIELD_NUMBER: _ClassVar[int]
     FRAUD_SCORE_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
     AGE_S_FIELD_NUMBER: _ClassVar[int]
+    SIDES_FIELD_NUMBER: _ClassVar[int]
     status: Status
     partial: int
     lacks: _containers.RepeatedScalarFieldContainer[str]
     fraud_score: int
     snapshot: str
     age_s: int
-    def __init__(self, status: _Optional[_Union[Status, str]] = ..., partial: _Optional[int] = ..., lacks: _Optional[_Iterable[str]] = ..., fraud_score: _Optional[int] = ..., snapshot: _Optional[str] = ..., age_s: _Optional[int] = ...) -> None: ...
+    sides: bytes
+    def __init__(self, status: _Optional[_Union[Status, str]] = ..., partial: _Optional[int] = ..., lacks: _Optional[_Iterable[str]] = ..., fraud_score: _Optional[int] = ..., snapshot: _Optional[str] = ..., age_s: _Optional[int] = ..., sides: _Optional[bytes] = ...) -> None: ...
 
 class ScoreReply(_message.Message):
     __slots__ = ("version", "refusal", "results", "shared")

@@ -66,7 +66,7 @@ async def _ask(party: LoadedParty, identity: IdentityKey, model: BankModel, aske
         took_ms = (time.perf_counter() - began) * 1000
     finally:
         await scorer.close()
-    own = None if model.own is None else model.own.score(values).log_odds
+    own = model.own_log_odds(values, answer.sides)
     return {"score": joint_score(answer, model, own).model_dump(mode="json"),
             "bank_only": model.bank_only(values).model_dump(mode="json"), "milliseconds": round(took_ms, 1)}
 

@@ -59,7 +59,8 @@ class Ask:
 @dataclass(frozen=True)
 class PlatformAnswer:
     """The platform's part. `status`: answered, refused or unavailable; `partial`: steps of 1/32, None where data lacks
-    or nothing was answered; `joint`: in its place the whole score, of a model whose weights stay shared."""
+    or nothing was answered; `joint`: in its place the whole score, of a model whose weights stay shared; `sides`: of
+    trees a bit for each of the platform's splits, and `partial` is 0."""
 
     status: str
     cause: str | None = None
@@ -69,6 +70,7 @@ class PlatformAnswer:
     snapshot: str | None = None
     age_s: int | None = None
     joint: int | None = None
+    sides: bytes | None = None
 
 
 NO_ROW = PlatformAnswer("unavailable", "no bureau answer for the bank's part")
@@ -240,7 +242,8 @@ def _answer(result: pb.ScoreResult) -> PlatformAnswer:
     if result.status == pb.INSUFFICIENT_DATA:
         return PlatformAnswer("answered", lacks=tuple(result.lacks), **told)
     fraud = result.fraud_score if result.HasField("fraud_score") else None
-    return PlatformAnswer("answered", partial=result.partial, fraud=fraud, **told)
+    sides = result.sides if result.HasField("sides") else None
+    return PlatformAnswer("answered", partial=result.partial, fraud=fraud, sides=sides, **told)
 
 
 def joint_score(answer: PlatformAnswer, model: BankModel, own_log_odds: float | None) -> JointScore:

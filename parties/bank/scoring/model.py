@@ -8,9 +8,12 @@ from typing import Any
 from parties.bank.decision.context import BankOnly, Contribution
 from parties.bank.scoring.own import OwnScore, OwnScorecard, Values
 from parties.bank.scoring.shared import SharedHalf
+from parties.bank.scoring.trees import OwnTrees
 from parties.runtime.config import LoadedParty
 from parties.runtime.vault import Vault
 from protocols.binning.encoder import Encoder
+from protocols.boosting.columns import TreeColumns
+from protocols.boosting.halves import LabelHalf
 from protocols.crypto.identity import IdentityKey
 from protocols.errors import UsageError
 from protocols.scorecard.calibration import Calibration
@@ -21,17 +24,18 @@ _POINTS = Decimal("0.01")
 
 @dataclass(frozen=True, repr=False)
 class BankModel:
-    """`own`: None where weights stay shared, `shared`: where they do not; `alone`: None for models of versions that
-    did not keep it."""
+    """`own`: of a scorecard whose weights do not stay shared, else `shared` or `trees`; `alone`: None for models of
+    versions that did not keep it."""
 
     id: str
     run: str
     platform: str
     own: OwnScorecard | None
     calibration: Calibration
-    alone: OwnScorecard | None
+    alone: OwnScorecard | OwnTrees | None
     alone_calibration: Calibration | None
     shared: SharedHalf | None = None
+    trees: OwnTrees | None = None
 
     @classmethod
     def load(cls, party: LoadedParty, identity: IdentityKey, model: str) -> BankModel:
@@ -40,9 +44,11 @@ class BankModel:
         half = vault.get(model)
         platforms = [name for name, seat in half["parties"].items() if seat == "feature"]
         kind = half.get("kind", "scorecard")
-        if half["status"] != "published" or len(platforms) != 1 or kind != "scorecard":
+        if half["status"] != "published" or len(platforms) != 1 or kind == "network":
             raise UsageError(f"model {model} is a {half['status']} model of kind {kind} with {len(platforms)} "
-                             "platforms here; online scoring needs a published scorecard of one platform")
+                             "platforms here; online scoring needs a published scorecard or trees, of one platform")
+        if kind == "boosting":
+            return cls._of_trees(party, half, platforms[0])
         alone = half.get("alone")
         return cls(model, half["run"], platforms[0],
                    _scorecard(party, half, half) if "coefficients" in half else None,
@@ -50,6 +56,24 @@ class BankModel:
                    None if alone is None else _scorecard(party, half, alone),
                    None if alone is None else Calibration.from_json(alone["calibration"]),
                    SharedHalf.load(party, vault, half) if half.get("release") == "shared" else None)
+
+    @classmethod
+    def _of_trees(cls, party: LoadedParty, half: dict[str, Any], platform: str) -> BankModel:
+        encoder, table = TreeColumns.model_validate(half["encoder"]), party.table(half["table"])
+        joint, alone = (LabelHalf.model_validate(one["trees"]) for one in (half, half["alone"]))
+        return cls(half["model_id"], half["run"], platform, None, Calibration.from_json(half["calibration"]),
+                   OwnTrees(table, encoder, alone, None), Calibration.from_json(half["alone"]["calibration"]),
+                   trees=OwnTrees(table, encoder, joint, platform))
+
+    def own_log_odds(self, values: Values | None, sides: bytes | None) -> float | None:
+        """The bank's part of the log-odds; of trees, where `sides` (a bit for each of the platform's splits) decide
+        with it, all of them. None without a bureau answer or where weights stay shared. DataError for a bad value,
+        MalformedMessage for sides that are not this model's."""
+        if values is None or (self.trees is not None and sides is None):
+            return None
+        if self.trees is not None:
+            return self.trees.margin(values, sides)
+        return None if self.own is None else self.own.score(values).log_odds
 
     def bank_only(self, values: Values | None) -> BankOnly:
         """What the bank alone says, with contributions; empty without a bureau answer, and where the bank has no

@@ -75,8 +75,7 @@ class ModelScores:
         values = None if application.bureau is None else application.bureau.columns
         asked = ask_of(self._model, token, self._signed(token, consent), application.application_id, values)
         answer = await self._scorer.score(asked, self.model, self._deadline_s)
-        own = None if values is None or self._model.own is None else self._model.own.score(values).log_odds
-        return joint_score(answer, self._model, own)
+        return joint_score(answer, self._model, self._model.own_log_odds(values, answer.sides))
 
     def _signed(self, token: bytes, consent: Grant) -> object:
         terms = Terms(consent.reference, self._purpose, _seconds(consent.granted_at), _seconds(consent.expires_at),

@@ -18,7 +18,8 @@ from protocols.scoring import scoring_pb2 as pb
 from protocols.scoring.consent import Consent
 
 DAY_S = 86_400
-SCORE, LACKS, FRAUD = "online.score", "online.lacks", "online.fraud"  # kinds of openings
+SCORE, SIDES = "online.score", "online.sides"  # kinds of openings
+LACKS, FRAUD = "online.lacks", "online.fraud"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS consent (
   bank TEXT NOT NULL, reference BLOB NOT NULL, person BLOB, first_use BLOB, uses INTEGER NOT NULL,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parties.platform.scoring.admissions import FRAUD, LACKS, SCORE, Admissions, Asked
+from parties.platform.scoring.admissions import FRAUD, LACKS, SCORE, SIDES, Admissions, Asked
 from parties.platform.scoring.features import Codec, Features
 from parties.platform.scoring.models import OnlineModel, OnlineModels
 from parties.platform.scoring.online_store import OnlineStore, StoreUnavailable
@@ -155,9 +155,9 @@ class Desk:
             return model
         if session.bank not in model.banks:
             return pb.UNKNOWN_MODEL
-        if model.coefficients is None and self._parts.shared is None:
+        if model.shared and self._parts.shared is None:
             return pb.NOT_READY
-        if (model.coefficients is None) != bool(request.shared):
+        if model.shared != bool(request.shared):
             raise MalformedMessage("expected `shared` with a model whose weights are shared, and only there")
         return model
 
@@ -221,7 +221,7 @@ class _Batch:
     def _opens(self, features: Features) -> tuple[str, ...]:
         if features.lacks:
             return (LACKS,)
-        score = SCORE if self._part is None else JOINT
+        score = JOINT if self._part is not None else SCORE if self._model.cuts is None else SIDES
         return (score, FRAUD) if self._fraud(features) is not None else (score,)
 
     def _fraud(self, features: Features) -> int | None:
@@ -236,7 +236,7 @@ class _Batch:
         """By place, the own part in steps of 1/32."""
         found = {place: features for place in range(len(self._items))
                  if (features := self._answered(place)) is not None}
-        if not found or self._model.coefficients is None:
+        if not found or self._model.coefficients is None:  # shared, or trees
             return dict.fromkeys(found, 0)
         steps = self._model.partials(np.stack([features.columns for features in found.values()]))
         return dict(zip(found, steps, strict=True))
@@ -249,7 +249,9 @@ class _Batch:
         told = {"snapshot": found.snapshot, "age_s": max(0, self._now_s - found.made_at_s)}
         if found.lacks:
             return pb.ScoreResult(status=pb.INSUFFICIENT_DATA, lacks=found.lacks, **told)
-        return pb.ScoreResult(status=pb.SCORED, partial=self._partials[place], fraud_score=self._fraud(found), **told)
+        sides = None if self._model.cuts is None else found.columns.astype(np.uint8).tobytes()
+        return pb.ScoreResult(status=pb.SCORED, partial=self._partials[place], fraud_score=self._fraud(found),
+                              sides=sides, **told)
 
     def shared(self) -> bytes:
         """This side's part of the answer of a model with shared weights: nothing of whoever gets no score."""

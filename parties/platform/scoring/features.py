@@ -1,7 +1,7 @@
 """What the online store keeps of one person, and how it looks as bytes: sealed, so that the store learns nothing.
 
     person 16 | made at, Unix s: 8 | fraud 1 (255: none) | number of lacks 1, each: length 1, name
-    | whitened columns as the model's encoder gives them, float64 little endian
+    | what the model takes, float64 little endian: whitened columns; of trees sides of splits, eight to a number
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEAD = struct.Struct(">16sQBB")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Features:
-    """One person as one model sees it. `columns`: float64 (r,), whitened; `fraud`: 0 to 32 or None; `lacks`: names."""
+    """One person as one model sees it. `columns`: float64 (r,); `fraud`: 0 to 32 or None; `lacks`: names."""
 
     person: bytes
     made_at_s: int

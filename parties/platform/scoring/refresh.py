@@ -15,7 +15,6 @@ from parties.platform.scoring.features import PERSON_BYTES, Codec, Features, sna
 from parties.platform.scoring.models import OnlineModel, OnlineModels
 from parties.platform.scoring.online_store import OnlineStore
 from parties.runtime.config import LoadedParty
-from parties.runtime.preparation import transformed
 from parties.runtime.scoring.directory import Directories, TokenDirectory
 from parties.runtime.scoring.persons import PersonKey
 from parties.runtime.scoring.settings import ScoringConfig
@@ -81,7 +80,7 @@ class _Job:
         codec = Codec(self._box, model.id)
         for start in range(0, len(people.table), _PART):
             rows = np.arange(start, min(start + _PART, len(people.table)))
-            columns = transformed(people.table, rows, model.encoder, model.whitening)
+            columns = model.columns(people.table, rows)
             persons = [people.persons[row] for row in rows]
             for directory in directories:
                 for place, known in enumerate(directory.places(persons)):

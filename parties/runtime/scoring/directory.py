@@ -146,9 +146,9 @@ def prepare(party: LoadedParty, identity: IdentityKey, model: str, run: str | No
 def _check_model(model: str, half: dict) -> None:
     if half["status"] != "published":
         raise UsageError(f"model {model} is {half['status']} here; only a published model scores")
-    if half.get("kind", "scorecard") != "scorecard":
-        raise UsageError(f"model {model} is of kind {half['kind']}; scorecards are scored online, other models in "
-                         "batches: sealscore score")
+    if half.get("kind") == "network":
+        raise UsageError(f"model {model} is a network; scorecards and trees are scored online, networks in batches: "
+                         "sealscore score")
     if list(half["parties"].values()).count("feature") != 1:
         raise UsageError(f"model {model} has several platforms: scored online, the bank would learn each one's part "
                          "instead of their sum; score it in batches")

@@ -207,6 +207,10 @@ WORDS_EN: dict[str, Any] = {
             "how many of the people in each bin of its own columns defaulted",
             "who of them defaulted",
         ),
+        "online.sides": (
+            "on which side of each split by a column of {source} one person is, each time the person was scored online",
+            "the name of the column, the threshold and the values",
+        ),
         "online.score": (
             "the part of one person's score that comes from {source}, rounded to 1/32, each time the person was scored "
             "online",
@@ -263,6 +267,7 @@ WORDS_EN: dict[str, Any] = {
         "shared.test": "scores of a shared model",
         "shared.batch": "scores of a shared model",
         "woe.counts": "defaults per bin",
+        "online.sides": "sides of splits, online",
         "online.score": "parts of scores, online",
         "shared.online": "scores of a shared model, online",
         "online.lacks": "what data lacks, online",

@@ -192,6 +192,10 @@ WORDS_ZH: dict[str, Any] = {
             "自己各列每个分箱中的违约人数",
             "其中究竟是谁违约",
         ),
+        "online.sides": (
+            "每次在线评分时，此人在按{source}的列所做的每次分裂中落在哪一侧",
+            "列名、阈值与取值",
+        ),
         "online.score": (
             "在线评分时一个人的分数里来自 {source} 的部分，舍入到 1/32，每次评分一个",
             "背后的各列",
@@ -247,6 +251,7 @@ WORDS_ZH: dict[str, Any] = {
         "shared.test": "共享模型的分数",
         "shared.batch": "共享模型的分数",
         "woe.counts": "各分箱的违约人数",
+        "online.sides": "在线评分者在分裂中的去向",
         "online.score": "在线评分的部分值",
         "shared.online": "共享模型的在线分数",
         "online.lacks": "在线评分所缺的数据",
