@@ -69,7 +69,7 @@ def demo(
     with_ablations: Annotated[bool, typer.Option(
         "--ablations", help="train with fewer parties too, to show what each one contributed")] = False,
     decisions: Annotated[bool, typer.Option(
-        help="decide 1,000 applications with the (first) model; of one bank and platform, synthetic data, no network")] = True,
+        help="decide 1,000 applications with the first model; of one bank and platform, synthetic data")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="print metrics.json and no progress")] = False,
 ) -> None:
     """Align, train, evaluate and publish one model, decide applications with it; write what came of it."""
