@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from coordinator.demo.federation import FEATURE, LABEL, Federation, Table
+from coordinator.demo.applications import draw
+from coordinator.demo.decisions import Branch
+from coordinator.demo.federation import FEATURE, LABEL, TRIAL_RULES, Federation, Table
 from parties.runtime.tables import TableConfig, load_table
 from protocols.boosting.columns import TreeColumns
 from protocols.boosting.halves import Elsewhere, FeatureHalf, LabelHalf
@@ -28,6 +32,14 @@ def write_plan(path: Path, columns: dict[str, list[str]] | None = None, **more: 
     settings = "\n".join(f"{name} = {json.dumps(value)}" for name, value in (TREES | more).items())
     path.write_text(text[:begin] + f'[model]\nkind = "boosting"\n[model.boosting]\n{settings}\n' + text[end:])
     return path
+
+
+@pytest.fixture(scope="module")
+def fed(tables: dict[str, Table], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """A federation whose policies allow to score online, too."""
+    rules = ['kinds = ["train", "score", "online"]', *TRIAL_RULES[1:]]
+    with Federation(tmp_path_factory.mktemp("f"), tables, minimum_rows=1000, rules=rules) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +97,37 @@ def test_both_halves_are_the_pooled_trees(fed: Federation, tables: dict[str, Tab
     assert not {"trees", "base"} & set(halves[FEATURE]["trees"]) and "calibration" not in halves[FEATURE]
 
 
-def test_the_bank_gets_probabilities_of_all_common_people(fed: Federation, tables: dict[str, Table], trained: dict
-                                                          ) -> None:
+@pytest.fixture(scope="module")
+def batch(fed: Federation, trained: dict) -> tuple[str, dict[str, float]]:
+    """A scoring run and the probability of each common person."""
     done = support.sealscore("score", trained["model_id"], "--json", federation=fed)
     assert done.returncode == 0, done.stderr
-    run, pooled = json.loads(done.stdout)["run"], Pooled(tables, trained["plan"])
-    scores = {row["id"]: float(row["probability_of_default"])
-              for row in support.read_csv(fed.home(LABEL) / "state" / "scores" / f"{run}.csv")}
+    run = json.loads(done.stdout)["run"]
+    return run, {row["id"]: float(row["probability_of_default"])
+                 for row in support.read_csv(fed.home(LABEL) / "state" / "scores" / f"{run}.csv")}
+
+
+def test_applicants_are_scored_online_as_in_the_batch(
+    fed: Federation, trained: dict, tables: dict[str, Table], batch: tuple[str, dict[str, float]]
+) -> None:
+    files = (Path(tables[party].section["path"]) for party in (LABEL, FEATURE))
+    people = draw(*files, trained["plan"], 7, datetime.now(UTC), count=30)
+    with Branch(fed, trained["model_id"], 20_000) as branch:
+        decided, _ = branch.decide(people)
+    scored = {person.submission["customer"]: one for person, one in zip(people, decided, strict=True)
+              if one.probability}
+    assert len(scored) > 15 and {one.answer["score"] for one in scored.values()} == {"joint"}
+    for name, one in scored.items():
+        assert abs(float(one.probability) - batch[1][name]) <= 0.0001, name
+    opened = [r["body"] for r in support.audit_records(fed, FEATURE) if r["body"].get("phase") == "online"]
+    told = {kind: sum(one["count"] for one in opened if one["what"] == kind) for kind in ("online.sides", "online.score")}
+    assert told == {"online.sides": len(scored), "online.score": 0}
+
+
+def test_the_bank_gets_probabilities_of_all_common_people(
+    fed: Federation, tables: dict[str, Table], trained: dict, batch: tuple[str, dict[str, float]]
+) -> None:
+    (run, scores), pooled = batch, Pooled(tables, trained["plan"])
     assert len(scores) == len(pooled.people)
     halves = {party: support.vault_half(fed, party, trained["model_id"]) for party in (LABEL, FEATURE)}
     bank = LabelHalf.model_validate(halves[LABEL]["trees"])
