@@ -70,7 +70,7 @@ class PlatformAnswer:
     snapshot: str | None = None
     age_s: int | None = None
     joint: int | None = None
-    sides: bytes | None = None
+    sides: bytes | None = field(default=None, repr=False)
 
 
 NO_ROW = PlatformAnswer("unavailable", "no bureau answer for the bank's part")

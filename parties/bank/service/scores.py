@@ -16,6 +16,7 @@ from parties.bank.store.consents import Grant
 from parties.runtime.config import LoadedParty
 from parties.runtime.scoring.directory import Directories, TokenDirectory
 from protocols.crypto.identity import IdentityKey
+from protocols.errors import MalformedMessage
 
 
 class NoModel:
@@ -75,7 +76,11 @@ class ModelScores:
         values = None if application.bureau is None else application.bureau.columns
         asked = ask_of(self._model, token, self._signed(token, consent), application.application_id, values)
         answer = await self._scorer.score(asked, self.model, self._deadline_s)
-        return joint_score(answer, self._model, self._model.own_log_odds(values, answer.sides))
+        try:
+            own = self._model.own_log_odds(values, answer.sides)
+        except MalformedMessage:
+            return JointScore(status="unavailable", cause="an answer of another model", model=self.model)
+        return joint_score(answer, self._model, own)
 
     def _signed(self, token: bytes, consent: Grant) -> object:
         terms = Terms(consent.reference, self._purpose, _seconds(consent.granted_at), _seconds(consent.expires_at),
