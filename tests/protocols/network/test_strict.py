@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from protocols.crypto.keys import KeyPair, PeerKeys
+from protocols.crypto.keys import PeerKeys
 from protocols.crypto.ring import RING
 from protocols.errors import MalformedMessage, ProtocolError
 from protocols.network import exact, square
@@ -15,10 +15,10 @@ from protocols.network import source_layer as layer
 from protocols.network.exact import Grid
 from protocols.network.precision import Scales
 from protocols.network.settings import NetworkSettings
-from protocols.role import Message, Role
+from protocols.role import Message
 from protocols.scorecard import opened
 from tests.protocols.network import oracle
-from tests.protocols.network.driving import Trained, as_numbers
+from tests.protocols.network.driving import Trained, as_numbers, crashing
 from tests.protocols.network.problems import Task, task
 from tests.protocols.scorecard.simulator import drive
 
@@ -126,20 +126,7 @@ def test_what_is_opened_is_u_to_the_precision_that_is_stated(bank_keys) -> None:
 
 def test_a_crash_after_every_message_changes_nothing(bank_keys) -> None:
     network = strict()
-    roles: dict[str, Role] = dict(zip(("bank", "platform"), network.roles(bank_keys), strict=True))
-    queue, start = [(name, m) for name in roles for m in roles[name].start()], None
-    while queue:
-        sender, message = queue.pop(0)
-        old = roles[message.peer]
-        if message.kind == "forward.request" and start is None:
-            start = network.opened(roles["bank"]._s["w"], old._s["w"])
-        queue += [(message.peer, m) for m in old.handle(Message(sender, message.kind, message.payload))]
-        new = network.label_network(KeyPair.from_secret_bytes(bank_keys.secret_bytes())) if message.peer == "bank" \
-            else network.feature_network(old.peer_public)
-        new.restore(old.snapshot())
-        assert new.snapshot() == old.snapshot()
-        roles[message.peer] = new
-    bank, platform = (roles[name].result() for name in ("bank", "platform"))
+    bank, platform, start = crashing(network, bank_keys)
     plain = oracle.train(network.columns, network.learner(), network.settings, start)
     assert np.abs(network.opened(bank.share, platform.share) - plain.weights).max() < TOLERANCE
 

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from protocols.crypto.keys import KeyPair
 from protocols.errors import ConfigError, DataError
 from protocols.network.bank_rows import BankColumns
 from protocols.network.feature_scores import FeatureNetworkHoldout
 from protocols.network.halves import FeatureHalf, LabelHalf
 from protocols.network.label_scores import LabelNetworkHoldout
-from protocols.role import Message, Role
 from tests.protocols.network import oracle
-from tests.protocols.network.driving import Trained
+from tests.protocols.network.driving import Trained, crashing
 from tests.protocols.network.problems import Task, task
 from tests.protocols.scorecard.simulator import drive
 
@@ -67,20 +65,7 @@ def test_noise_on_the_embeddings_costs_accuracy_and_no_more(bank_keys) -> None:
 def test_a_crash_after_every_message_changes_nothing(bank_keys) -> None:
     """Adam's moments, running means and the randomness of dropout go on where they were."""
     network = with_torch(task(60, 3, seed=6, width=2, epochs=2, batch_rows=30), with_dropout)
-    roles: dict[str, Role] = dict(zip(("bank", "platform"), network.roles(bank_keys), strict=True))
-    queue, start = [(name, m) for name in roles for m in roles[name].start()], None
-    while queue:
-        sender, message = queue.pop(0)
-        old = roles[message.peer]
-        if message.kind == "forward.request" and start is None:
-            start = network.opened(roles["bank"]._s["w"], old._s["w"])
-        queue += [(message.peer, m) for m in old.handle(Message(sender, message.kind, message.payload))]
-        new = network.label_network(KeyPair.from_secret_bytes(bank_keys.secret_bytes())) if message.peer == "bank" \
-            else network.feature_network(old.peer_public)
-        new.restore(old.snapshot())
-        assert new.snapshot() == old.snapshot()
-        roles[message.peer] = new
-    bank, platform = (roles[name].result() for name in ("bank", "platform"))
+    bank, platform, start = crashing(network, bank_keys)
     plain = oracle.train(network.columns, network.learner(), network.settings, start)
     assert np.abs(network.opened(bank.share, platform.share) - plain.weights).max() < 1e-4
     assert bank.module.keys() == plain.module.keys()

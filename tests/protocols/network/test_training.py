@@ -6,16 +6,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocols.crypto.keys import KeyPair
 from protocols.crypto.ring import RING
 from protocols.errors import DataError, MalformedMessage, PolicyRefused, ProtocolError
 from protocols.network import source_layer as layer
 from protocols.network.training import EPOCH, SETUP
 from protocols.policy import Policy
-from protocols.role import Message, Role
+from protocols.role import Message
 from protocols.scorecard import opened
 from tests.protocols.network import oracle
-from tests.protocols.network.driving import Trained, as_numbers
+from tests.protocols.network.driving import Trained, as_numbers, crashing
 from tests.protocols.network.problems import Task, task
 from tests.protocols.scorecard.simulator import drive
 
@@ -94,20 +93,7 @@ def test_training_ends_when_the_validation_loss_no_longer_falls(bank_keys) -> No
 @pytest.mark.parametrize("release", ["shared", "owner"])
 def test_a_crash_after_every_message_changes_nothing(bank_keys, release) -> None:
     network = small(release=release)
-    roles: dict[str, Role] = dict(zip(("bank", "platform"), network.roles(bank_keys), strict=True))
-    queue, start = [(name, m) for name in roles for m in roles[name].start()], None
-    while queue:
-        sender, message = queue.pop(0)
-        old = roles[message.peer]
-        if message.kind == "forward.request" and start is None:
-            start = network.opened(roles["bank"]._s["w"], old._s["w"])
-        queue += [(message.peer, m) for m in old.handle(Message(sender, message.kind, message.payload))]
-        new = network.label_network(KeyPair.from_secret_bytes(bank_keys.secret_bytes())) if message.peer == "bank" \
-            else network.feature_network(old.peer_public)
-        new.restore(old.snapshot())
-        assert new.snapshot() == old.snapshot() and new.progress == old.progress
-        roles[message.peer] = new
-    bank, platform = (roles[name].result() for name in ("bank", "platform"))
+    bank, platform, start = crashing(network, bank_keys)
     weights = platform.weights if release == "owner" else network.opened(bank.share, platform.share)
     plain = oracle.train(network.columns, network.learner(), network.settings, start)
     assert np.abs(weights - plain.weights).max() < 2.0**-11 and bank.epoch == platform.epoch == plain.epoch
