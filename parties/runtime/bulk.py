@@ -71,6 +71,8 @@ class Bulk:
         first = codec.encode(BulkChunk(header=header))
         end = time.monotonic() + self._deadline_s + len(data) / SLOWEST_BYTES_PER_S
         for pause in _pauses():
+            if self._closed.is_set():  # a call that is made now may be answered before it is cancelled
+                raise HubUnreachable(f"the put into slot {slot} was ended from this side")
             try:
                 call = self._client.channel.stream_unary(PUT).future(self._frames(first, data), timeout=_left(end))
                 with self._under_way(call):
