@@ -96,7 +96,7 @@ test-crash: install-dev
 
 test-network:
 	@$(MAKE) --no-print-directory VENV=$(NETWORK_VENV) $(NETWORK_VENV)/network.stamp
-	$(NETWORK_VENV)/bin/python -m pytest -m 'not crash and not bench' tests/protocols/network tests/attacks/test_networks.py tests/end_to_end/test_network.py $(ARGS)
+	$(NETWORK_VENV)/bin/python -m pytest $(PARALLEL) 2 -m 'not crash and not bench' tests/protocols/network tests/attacks/test_networks.py tests/end_to_end/test_network.py $(ARGS)
 
 AGAIN = { code=$$?; [ $$code = 1 ] && $(PYTEST) -m $(1) --last-failed --last-failed-no-failures none $(ARGS); }
 
