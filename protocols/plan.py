@@ -10,7 +10,14 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from protocols.boosting.settings import BoostingSettings
 from protocols.canonical import canonical_json, parse_canonical_json
@@ -36,6 +43,11 @@ class PartyPlan(Strict):
     columns: tuple[Column, ...] = Field(min_length=1, max_length=4096)
     monotone: dict[Column, Literal[-1, 1]] = Field({}, description="boosting: the risk may only rise (1) or fall (-1) "
                                                    "with the numbers of a column")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not asked for, so that plans which never heard of it keep their digest."""
+        return {name: value for name, value in written(self).items() if name != "monotone" or value}
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
@@ -76,6 +88,11 @@ class ModelPlan(Strict):
                                "of what is opened to make their common encoding (zCDP)")
     boosting: BoostingSettings | None = Field(None, description="kind = 'boosting': settings of the trees")
     network: NetworkSettings | None = Field(None, description="kind = 'network': settings of the network")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the sections of other kinds, as in plans which never heard of them."""
+        return {name: value for name, value in written(self).items() if name not in SECTIONS or value is not None}
 
     @model_validator(mode="before")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic import ValidationError
 
 from protocols.errors import ConfigError, MalformedMessage, PolicyRefused
 from protocols.plan import Plan, may_score
@@ -312,3 +313,32 @@ def test_versions_of_a_persons_data_are_limited():
     with pytest.raises(PolicyRefused, match="under 13 versions of the data with one model, at most 12") as refusal:
         policy().check_versions(13)
     assert refusal.value.setting == "maximum_snapshots_per_person"
+
+
+def test_a_plan_of_a_scorecard_keeps_the_digest_that_it_had_before_there_were_other_models():
+    told = {"purpose": "x", "label_party": "bank", "feature_parties": ["platform"],
+            "parties": {name: {"table": "a", "columns": ["c"]} for name in ("bank", "platform")}}
+    assert Plan.model_validate(told).digest() == "5fada01abc824a7fb7e0740dd8af16bc9db42eee9f015be2eb56f95953e5d1c3"
+    for kind in ("boosting", "network"):
+        plan = Plan.model_validate(told | {"model": {"kind": kind}})
+        content = json.loads(plan.canonical())["model"]
+        assert [name for name in ("boosting", "network") if name in content] == [kind]
+        assert Plan.from_canonical(plan.canonical()) == plan
+
+
+@pytest.mark.parametrize(("change", "wrong"), [
+    ({"model": {"kind": "boosting", "steps": 9}}, "steps belong to kind = 'scorecard'"),
+    ({"model": {"kind": "boosting", "release": "shared"}}, "release = 'owner'"),
+    ({"model": {"kind": "scorecard", "boosting": {}}}, "takes no section boosting"),
+    ({"model": {"kind": "network", "encoding": "woe"}}, "'dummy' or 'numeric'"),
+    ({"model": {"kind": "network", "network": {"width": 65}}}, "less than or equal to 64"),
+    ({"parties": {"bank": {"table": "a", "columns": ["c"], "monotone": {"d": 1}}}}, "monotone names d"),
+    ({"parties": {"bank": {"table": "a", "columns": ["c"], "monotone": {"c": 1}}}}, "belongs to model.kind"),
+    ({"model": {"kind": "boosting"}, "feature_parties": ["platform", "other"]}, "one bank with one platform"),
+])
+def test_what_does_not_go_with_a_kind_of_model_is_one_sentence(change, wrong):
+    told = {"purpose": "x", "label_party": "bank", "feature_parties": ["platform"]} | change
+    named = ("bank", *told["feature_parties"])
+    parties = {name: {"table": "a", "columns": ["c"]} for name in named} | change.get("parties", {})
+    with pytest.raises(ValidationError, match=wrong):
+        Plan.model_validate(told | {"parties": parties})
