@@ -93,8 +93,8 @@ def demo(
                       "activation": activation, "release": release, "variant": variant, "polish": polish},
         "boosting": {"kind": "boosting", "trees": trees, "depth": depth, "bins": bins or models.TREE_BINS,
                      "learning_rate": models.LEARNING_RATE, "seed": seed},
+        "network": {"kind": "network", "bins": bins or parts.bins, "seed": seed, **models.NETWORK},
     }
-    offered["network"] = {"kind": "network", "bins": bins or parts.bins, "seed": seed, **models.NETWORK}
     settings = [offered[kind] for kind in kinds]
     decisions = decisions and not given and banks == platforms == 1 and kinds[0] != "network"
     rules = _rules(parts, settings, with_ablations and platforms > 1, decisions, say)
@@ -198,7 +198,7 @@ def _run(
             else:
                 outcomes.append(_train(federation, training, path, plan, quiet, say))
         for each in further:
-            beside[each.get("kind", "scorecard")] = _beside(federation, parts, each, out, quiet, say)
+            beside |= _beside(federation, parts, each, out, quiet, say)
         if online:
             decided = _decided(federation, summary["model_id"], plans[ablations.ALL][1], settings["seed"], say)
     facts = {party: results.party_facts(federation, party, summary["run"]) for party in parts.tables}
@@ -218,15 +218,20 @@ def _run(
 
 
 def _beside(federation: Federation, parts: Setting, settings: dict[str, Any], out: Path, quiet: bool, say: Say
-            ) -> tuple[dict[str, Any], Facts, Plan]:
-    """Train another kind of model on the same people: its run's summary, what the nodes hold of it, its plan."""
+            ) -> dict[str, tuple[dict[str, Any], Facts, Plan]]:
+    """Train another kind of model on the same people: by kind its run's summary, what the nodes hold of it and its
+    plan; one that ends otherwise than well says why and costs nothing else."""
     kind = settings.get("kind", "scorecard")
     say(f"training {models.NAMES[kind].lower()} on the same people …")
     path = out / f"plan.{kind}.toml"
     path.write_text(setting.plan_text(parts, tuple(parts.tables), **settings), encoding="utf-8")
-    summary = federation.run(path, quiet=quiet)
+    try:
+        summary = federation.run(path, quiet=quiet)
+    except SealscoreError as error:
+        say(f"{models.NAMES[kind].lower()} left out: {error}")
+        return {}
     facts = {party: results.party_facts(federation, party, summary["run"]) for party in parts.tables}
-    return summary, facts, Plan.from_toml_text(path.read_text(encoding="utf-8"), path.name)
+    return {kind: (summary, facts, Plan.from_toml_text(path.read_text(encoding="utf-8"), path.name))}
 
 
 def _write_plan(parts: Setting, training: ablations.Training, settings: dict[str, Any], out: Path
