@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -180,7 +181,9 @@ def _run(
     """Start the nodes, train, and write what there is to write; the metrics."""
     settings, *further = kinds
     everyone, *others = ablations.trainings(parts.banks, parts.platforms)
-    plans = {t.name: _write_plan(parts, t, settings, out) for t in (everyone, *(others if fewer else ()))}
+    plans = {t.name: _write_plan(parts, t.parties, settings, out / ("plan.toml" if t is everyone else
+                                                                    f"plan.{t.name}.toml"))
+             for t in (everyone, *(others if fewer else ()))}
     order = [everyone]
     if fewer:
         columns = {party: table.section["columns"] for party, table in parts.tables.items()}
@@ -223,21 +226,18 @@ def _beside(federation: Federation, parts: Setting, settings: dict[str, Any], ou
     plan; one that ends otherwise than well says why and costs nothing else."""
     kind = settings.get("kind", "scorecard")
     say(f"training {models.NAMES[kind].lower()} on the same people …")
-    path = out / f"plan.{kind}.toml"
-    path.write_text(setting.plan_text(parts, tuple(parts.tables), **settings), encoding="utf-8")
+    path, plan = _write_plan(parts, tuple(parts.tables), settings, out / f"plan.{kind}.toml")
     try:
         summary = federation.run(path, quiet=quiet)
     except SealscoreError as error:
         say(f"{models.NAMES[kind].lower()} left out: {error}")
         return {}
     facts = {party: results.party_facts(federation, party, summary["run"]) for party in parts.tables}
-    return {kind: (summary, facts, Plan.from_toml_text(path.read_text(encoding="utf-8"), path.name))}
+    return {kind: (summary, facts, plan)}
 
 
-def _write_plan(parts: Setting, training: ablations.Training, settings: dict[str, Any], out: Path
-                ) -> tuple[Path, Plan]:
-    path = out / ("plan.toml" if training.name == ablations.ALL else f"plan.{training.name}.toml")
-    text = setting.plan_text(parts, training.parties, **settings)
+def _write_plan(parts: Setting, parties: Sequence[str], settings: dict[str, Any], path: Path) -> tuple[Path, Plan]:
+    text = setting.plan_text(parts, parties, **settings)
     path.write_text(text, encoding="utf-8")
     return path, Plan.from_toml_text(text, path.name)
 

@@ -16,18 +16,15 @@ def scores(columns: Mapping[str, Mapping[str, ColumnData]], encoders: Mapping[st
            training: np.ndarray, plan: Plan) -> np.ndarray:
     """(m,) log-odds of trees that grew on the rows of `training` (places among the m); `columns`: by party those of the
     m rows, the bank's first; `encoders` bin them."""
-    own, *others = encoders
-    values = {party: encoder.values(columns[party], np.ones(len(labels), bool)) for party, encoder in encoders.items()}
-    parts = {party: Part(_codes(encoder, values[party], training), encoder.told) for party, encoder in encoders.items()}
+    (own, *others), everybody = encoders, np.ones(len(labels), bool)
+    values = {party: encoder.values(columns[party], everybody) for party, encoder in encoders.items()}
+    parts = {party: Part(encoder.codes(columns[party], everybody)[training], encoder.told)
+             for party, encoder in encoders.items()}
     rows = Labelled(labels[training].astype(np.int8), plan.slices.key(), _validation(plan, len(training)))
     trees = grown(plan.model.boosting, parts, rows)
     bank = LabelHalf.of(trees, own, encoders[own].edges)
     sides = {party: FeatureHalf.of(trees, party, encoders[party].edges).sides(values[party]) for party in others}
     return bank.margins(bank.sides(values[own], sides))
-
-
-def _codes(encoder: TreeColumns, values: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    return np.stack([one.codes(values[one.name][rows]) for one in encoder.columns], axis=1)
 
 
 def _validation(plan: Plan, rows: int) -> np.ndarray | None:

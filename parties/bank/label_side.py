@@ -13,11 +13,8 @@ from parties.runtime.tables import Table
 from protocols.errors import DataError
 from protocols.psi.label_party import AlignLabelParty
 from protocols.psi.parameters import AlignmentParams
-from protocols.psi.slices import CALIBRATION, TEST
 from protocols.role import Role
 from protocols.scorecard.calibration import Calibration
-
-HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
 
 
 class LabelSide:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from parties.bank.evaluation import evaluate_slices
-from parties.bank.label_side import HOLDOUT, LabelSide
+from parties.bank.label_side import LabelSide
 from parties.bank.network_columns import NetworkPrepared, NetworkSlices, prepare_network
 from parties.runtime.network import network_config
+from parties.runtime.preparation import HOLDOUT
 from parties.runtime.sharing import Sharing
 from parties.runtime.side import Rows, TrainingGiven
 from parties.runtime.tables import Table
@@ -47,7 +48,7 @@ class BankNetworkSide(LabelSide):
 
     def trainer(self, table: Table, prepared: NetworkPrepared, plan: Plan, given: TrainingGiven) -> LabelNetwork:
         """The module above the shared source layer."""
-        slices = _only(prepared)
+        slices = prepared.only
         labels = self.labels(table, slices.rows, TRAIN)
         return bank_role(plan.model.network)(self._learner(slices, labels, plan), len(labels), given.keys(),
                                              network_config(plan, given))
@@ -60,7 +61,7 @@ class BankNetworkSide(LabelSide):
 
     def _bank_only(self, table: Table, prepared: NetworkPrepared, plan: Plan) -> LabelHalf:
         if self._alone is None:
-            slices = _only(prepared)
+            slices = prepared.only
             labels = self.labels(table, slices.rows, TRAIN)
             self._alone = alone.trained(self._learner(slices, labels, plan), len(labels), plan.model.network)
         return self._alone
@@ -68,7 +69,7 @@ class BankNetworkSide(LabelSide):
     def holdout(self, table: Table, prepared: NetworkPrepared, plan: Plan, own: LabelHalf, party: str, bank: str
                 ) -> LabelNetworkHoldout:
         """Score the hold-out rows with what the platform opens of them, and judge the joint network."""
-        slices = _only(prepared)
+        slices = prepared.only
         labels = {name: self.labels(table, slices.rows, part) for name, part in HOLDOUT.items()}
         columns = {name: slices.columns[part] for name, part in HOLDOUT.items()}
         bank_only = _alone_scores(self._bank_only(table, prepared, plan), columns)
@@ -134,9 +135,3 @@ def _alone_scores(half: LabelHalf, columns: dict[str, BankColumns]) -> Scores:
     score = _scorer(half, columns)
     return {name: score(name, slice(None), np.zeros((len(own.numeric), half.settings.width)))
             for name, own in columns.items()}
-
-
-def _only(prepared: NetworkPrepared) -> NetworkSlices:
-    """A bank holds no rows but its own."""
-    (slices,) = prepared.of.values()
-    return slices

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from parties.bank.evaluation import evaluate_slices
-from parties.bank.label_side import HOLDOUT, LabelSide
-from parties.runtime.preparation import Prepared, Slices, partial_scores
+from parties.bank.label_side import LabelSide
+from parties.runtime.preparation import HOLDOUT, Prepared, partial_scores
 from parties.runtime.side import TrainingGiven, scorecard_config
 from parties.runtime.tables import Table
 from protocols.binning.encoder import base_points
@@ -37,7 +37,7 @@ class BankSide(LabelSide):
         self, table: Table, prepared: Prepared, plan: Plan, given: TrainingGiven
     ) -> LabelTrainer | LabelSolver:
         """Fit the bank's own model and stand ready to train the joint one around it."""
-        own_slices = _only(prepared)
+        own_slices = prepared.only
         labels = self.labels(table, own_slices.rows, TRAIN)
         own = self._bank_only(own_slices.columns[TRAIN], labels, plan)
         config = scorecard_config(plan, given)
@@ -66,7 +66,7 @@ class BankSide(LabelSide):
 
     def _judgement(self, table: Table, prepared: Prepared, plan: Plan) -> tuple[dict[str, np.ndarray], Judge]:
         """Own columns of each hold-out slice, ones first, and what judges the joint model by its scores there."""
-        slices = _only(prepared)
+        slices = prepared.only
         labels = {name: self.labels(table, slices.rows, part) for name, part in HOLDOUT.items()}
         features = {name: with_intercept(slices.columns[part]) for name, part in HOLDOUT.items()}
         alone = self._bank_only(slices.columns[TRAIN], self.labels(table, slices.rows, TRAIN), plan)
@@ -115,11 +115,6 @@ class BankSide(LabelSide):
             "training": own.card,
         }
 
-
-def _only(prepared: Prepared) -> Slices:
-    """A bank holds no rows but its own."""
-    (slices,) = prepared.of.values()
-    return slices
 
 
 def with_intercept(columns: np.ndarray) -> np.ndarray:

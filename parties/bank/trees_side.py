@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from parties.bank.evaluation import evaluate_slices
-from parties.bank.label_side import HOLDOUT, LabelSide
+from parties.bank.label_side import LabelSide
+from parties.runtime.preparation import HOLDOUT
 from parties.runtime.side import Rows, TrainingGiven
 from parties.runtime.tables import Table
-from parties.runtime.trees import TreeRows, TreesPrepared, draw_seed, prepare_trees, validation_rows, values_of
+from parties.runtime.trees import TreesPrepared, draw_seed, prepare_trees, validation_rows, values_of
 from protocols.boosting.columns import TreeColumns
 from protocols.boosting.explain import Explainer
 from protocols.boosting.halves import Cut, LabelHalf
@@ -39,19 +40,19 @@ class BankTreesSide(LabelSide):
 
     def trainer(self, table: Table, prepared: TreesPrepared, plan: Plan, given: TrainingGiven) -> LabelBooster:
         """Grow trees over the columns of both."""
-        rows, own = self._training(table, prepared, plan), _only(prepared)
+        rows, own = self._training(table, prepared, plan), prepared.only
         data = LabelData(own.codes, prepared.encoder.told, rows.labels, rows.seed, rows.validation)
         return LabelBooster(data, LabelConfig(given.party, plan.feature_parties[0], plan.model.boosting))
 
     def _training(self, table: Table, prepared: TreesPrepared, plan: Plan) -> Labelled:
-        labels = self.labels(table, _only(prepared).rows, TRAIN).astype(np.int8)
+        labels = self.labels(table, prepared.only.rows, TRAIN).astype(np.int8)
         seed = draw_seed(plan, labels)
         return Labelled(labels, seed, validation_rows(plan, seed, len(labels)))
 
     def _bank_only(self, table: Table, prepared: TreesPrepared, plan: Plan, party: str) -> LabelHalf:
         """Trees of the bank's own columns, with the same settings."""
         if self._alone is None:
-            part = Part(_only(prepared).codes, prepared.encoder.told)
+            part = Part(prepared.only.codes, prepared.encoder.told)
             trees = grown(plan.model.boosting, {party: part}, self._training(table, prepared, plan))
             self._alone = LabelHalf.of(trees, party, prepared.encoder.edges)
         return self._alone
@@ -59,7 +60,7 @@ class BankTreesSide(LabelSide):
     def holdout(self, table: Table, prepared: TreesPrepared, plan: Plan, own: Trees, party: str, bank: str
                 ) -> LabelHoldout:
         """Learn on which sides the hold-out rows are at the platform's splits, and judge the joint model."""
-        (platform,), slices = plan.feature_parties, _only(prepared)
+        (platform,), slices = plan.feature_parties, prepared.only
         joint, alone = LabelHalf.of(own, party, prepared.encoder.edges), self._bank_only(table, prepared, plan, party)
         labels = {name: self.labels(table, slices.rows, part) for name, part in HOLDOUT.items()}
         values = {name: values_of(table, slices.rows[part], prepared.encoder, own_names(joint) | own_names(alone))
@@ -157,9 +158,3 @@ def _margins(trees: LabelHalf, pieces: SidesOfRows, rows: int) -> np.ndarray:
 def _own_margins(trees: LabelHalf, values: Values, rows: int) -> np.ndarray:
     """(rows,) log-odds of trees that ask nobody else; they may have no split at all."""
     return trees.margins(trees.sides(values, {}) if trees.splits else np.zeros((0, rows), bool))
-
-
-def _only(prepared: TreesPrepared) -> TreeRows:
-    """A bank holds no rows but its own."""
-    (rows,) = prepared.of.values()
-    return rows

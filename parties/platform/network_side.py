@@ -8,7 +8,7 @@ import numpy as np
 from parties.platform.feature_side import FeatureSide
 from parties.platform.people import people_of
 from parties.runtime.network import network_config
-from parties.runtime.preparation import Prepared, columns_of, prepare
+from parties.runtime.preparation import HOLDOUT, Prepared, columns_of, prepare
 from parties.runtime.sharing import Sharing
 from parties.runtime.side import Rows, TrainingGiven
 from parties.runtime.tables import Table
@@ -17,10 +17,8 @@ from protocols.network.feature_scores import FeatureNetworkHoldout, FeatureNetwo
 from protocols.network.halves import FeatureHalf
 from protocols.network.strict import platform_role
 from protocols.plan import Plan
-from protocols.psi.slices import CALIBRATION, TEST, TRAIN
+from protocols.psi.slices import TRAIN
 from protocols.role import Role
-
-_HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
 
 
 class PlatformNetworkSide(FeatureSide):
@@ -35,15 +33,15 @@ class PlatformNetworkSide(FeatureSide):
 
     def trainer(self, table: Table, prepared: Prepared, plan: Plan, given: TrainingGiven) -> FeatureNetwork:
         """The shared source layer over own columns."""
-        (slices,) = prepared.of.values()
-        return platform_role(plan.model.network)(slices.columns[TRAIN], network_config(plan, given), given.peer_public)
+        columns = prepared.only.columns[TRAIN]
+        return platform_role(plan.model.network)(columns, network_config(plan, given), given.peer_public)
 
     def holdout(self, table: Table, prepared: Prepared, plan: Plan, own: FeatureHalf, party: str, bank: str
                 ) -> FeatureNetworkHoldout:
         """Open the numbers of each hold-out row."""
         slices = prepared.of[bank]
-        columns = {name: slices.columns[part] for name, part in _HOLDOUT.items()}
-        people = people_of(table, np.concatenate([slices.rows[part] for part in _HOLDOUT.values()]), plan)
+        columns = {name: slices.columns[part] for name, part in HOLDOUT.items()}
+        people = people_of(table, np.concatenate([slices.rows[part] for part in HOLDOUT.values()]), plan)
         return FeatureNetworkHoldout(bank, own, columns, people, self._sharing.admit)
 
     def half(self, prepared: Prepared, own: FeatureHalf, role: Role) -> dict[str, Any]:

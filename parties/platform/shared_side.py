@@ -7,17 +7,14 @@ import numpy as np
 
 from parties.platform.people import people_of
 from parties.platform.side import PlatformSide
-from parties.runtime.preparation import Prepared, columns_of
+from parties.runtime.preparation import HOLDOUT, Prepared, columns_of
 from parties.runtime.sharing import Sharing
 from parties.runtime.tables import Table
 from protocols.plan import Plan
-from protocols.psi.slices import CALIBRATION, TEST
 from protocols.role import Role
 from protocols.scorecard.shared_weights import SharedWeights
 from protocols.sharedscore.feature_party import FeatureSharedHoldout, FeatureSharedScores
 from protocols.sharedscore.model import SharedModel
-
-_HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
 
 
 class PlatformSharedSide(PlatformSide):
@@ -32,8 +29,8 @@ class PlatformSharedSide(PlatformSide):
     ) -> FeatureSharedHoldout:
         """Open the scores of the hold-out rows to the bank."""
         slices, self._model = prepared.of[bank], self._sharing.opened(own)
-        columns = {name: slices.columns[part] for name, part in _HOLDOUT.items()}
-        people = people_of(table, np.concatenate([slices.rows[part] for part in _HOLDOUT.values()]), plan)
+        columns = {name: slices.columns[part] for name, part in HOLDOUT.items()}
+        people = people_of(table, np.concatenate([slices.rows[part] for part in HOLDOUT.values()]), plan)
         return FeatureSharedHoldout(bank, self._model, columns, people, self._sharing.admit)
 
     def half(self, prepared: Prepared, own: SharedWeights, role: Role) -> dict[str, Any]:

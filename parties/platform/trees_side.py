@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from parties.platform.feature_side import FeatureSide
+from parties.runtime.preparation import HOLDOUT
 from parties.runtime.side import Rows, TrainingGiven
 from parties.runtime.tables import Table
 from parties.runtime.trees import TreesPrepared, prepare_trees, values_of
@@ -18,9 +19,6 @@ from protocols.boosting.messages import Split
 from protocols.boosting.model import PlacedSplit
 from protocols.boosting.scoring import FeatureBatch, FeatureHoldout, FeatureSides
 from protocols.plan import Plan
-from protocols.psi.slices import CALIBRATION, TEST
-
-_HOLDOUT = {"calibration": CALIBRATION, "test": TEST}
 
 
 class PlatformTreesSide(FeatureSide):
@@ -41,7 +39,7 @@ class PlatformTreesSide(FeatureSide):
         """On which side of each kept split every hold-out row is."""
         half, rows = _half(own, prepared.encoder, party), prepared.of[bank].rows
         return FeatureHoldout(bank, half, *_told(half, table, prepared.encoder,
-                                                 {name: rows[part] for name, part in _HOLDOUT.items()}))
+                                                 {name: rows[part] for name, part in HOLDOUT.items()}))
 
     def half(self, prepared: TreesPrepared, own: list[Split], role: FeatureSides) -> dict[str, Any]:
         """Bins, and the kept splits by number."""

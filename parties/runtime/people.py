@@ -4,14 +4,12 @@ from __future__ import annotations
 import numpy as np
 
 from parties.runtime.ledger import Ledger
-from parties.runtime.preparation import Prepared
+from parties.runtime.preparation import HOLDOUT, Prepared
 from protocols.errors import PolicyRefused
 from protocols.openings import TABLE, kind_of
 from protocols.policy import Policy
 from protocols.psi.parameters import UNKNOWN
-from protocols.psi.slices import CALIBRATION, TEST
 
-_SLICES = {"calibration": CALIBRATION, "test": TEST}
 _TOGETHER = "{} with all platforms"  # in the ledger, where no party can be called so
 
 
@@ -59,7 +57,7 @@ class RunPeople:
     def prepared(self, ids: list[str], prepared: Prepared) -> None:
         """The slices of a training; hold-out rows by bank, since each bank learns of its own people only."""
         self._know("training", None, ids, prepared.training_rows)
-        for name, part in _SLICES.items():
+        for name, part in HOLDOUT.items():
             for bank, slices in prepared.of.items():
                 self._know(name, bank, ids, slices.rows[part])
             self._know(name, None, ids, np.concatenate([slices.rows[part] for slices in prepared.of.values()]))

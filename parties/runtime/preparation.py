@@ -23,6 +23,7 @@ from protocols.psi.slices import CALIBRATION, TEST, TRAIN, slice_of
 from protocols.scorecard.whitening import Whitening
 
 _MINIMUM_SLICE_ROWS = 50
+HOLDOUT = {"calibration": CALIBRATION, "test": TEST}  # the slices that a model is judged on, by name
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,6 +40,12 @@ class OnSlices:
     slice or UNKNOWN."""
 
     of: Mapping[str, Any]
+
+    @property
+    def only(self) -> Any:
+        """Of a party with one bank's rows, as a bank, which holds none but its own."""
+        (slices,) = self.of.values()
+        return slices
 
     @property
     def training_rows(self) -> np.ndarray:

@@ -66,7 +66,7 @@ def values_of(table: Table, rows: np.ndarray, encoder: TreeColumns, names: set[s
     if not wanted:
         return {}
     columns = table.take(rows[known]).select(sorted({one.column for one in wanted}))
-    return {one.name: one.spread(one.values(columns[one.column]), known) for one in wanted}
+    return encoder.values(columns, known, names)
 
 
 def draw_seed(plan: Plan, labels: np.ndarray) -> bytes:

@@ -9,7 +9,7 @@ this leaves the party but the numbers of bins (`messages.Shape`).
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import numpy as np
@@ -112,7 +112,7 @@ class TreeColumns(Strict):
         return np.stack([one.codes(values) for one, values in zip(
             self.columns, self.values(columns, known).values(), strict=True)], axis=1)
 
-    def values(self, columns: Mapping[str, ColumnData], known: np.ndarray, names: Sequence[str] | None = None
+    def values(self, columns: Mapping[str, ColumnData], known: np.ndarray, names: Collection[str] | None = None
                ) -> dict[str, np.ndarray]:
         """By name (n,) float64, of all columns or those in `names`; a person who is not `known` has nothing but
         missing values."""
